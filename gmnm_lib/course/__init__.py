@@ -1,0 +1,1 @@
+"""The classroom: notebooks made, run, released, checked and printed."""
