@@ -1,0 +1,1 @@
+"""One module a system of the talk; each reads like its paper."""

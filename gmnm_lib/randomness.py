@@ -1,0 +1,51 @@
+"""A random stream of one's own.
+
+Distributions draw from torch's global generators. Whoever must give the same history for the same seed (the trainer, a Markov
+chain) draws inside its own `Stream`, and leaves the reader's generators as they were.
+"""
+
+import threading
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+_one_at_a_time = threading.RLock()
+
+
+class Stream:
+    """`with stream:` draws go on where this stream last left off.
+
+    One thread at a time is inside any stream; the others wait. `state` can be saved and set: draws after it repeat exactly.
+    """
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        self.state: list[Tensor] = [torch.Generator().manual_seed(seed).get_state()]
+        if self.device.type == "cuda":
+            self.state.append(torch.Generator(self.device).manual_seed(seed).get_state())
+        self._outer: list[list[Tensor]] = []
+
+    def __enter__(self) -> "Stream":
+        _one_at_a_time.acquire()
+        self._outer.append(self._read())
+        self._write(self.state)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.state = self._read()
+        self._write(self._outer.pop())
+        _one_at_a_time.release()
+
+    def _read(self) -> list[Tensor]:
+        states = [torch.get_rng_state()]
+        if self.device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(self.device))
+        return states
+
+    def _write(self, states: list[Tensor]) -> None:
+        torch.set_rng_state(states[0])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(states[1], self.device)
