@@ -192,10 +192,10 @@ class Trainer:
         data = self.data
         batch = data[self._index] if isinstance(data, Tensor) else type(data)(*(part[self._index] for part in data))
         loss: Loss = self.model.loss(batch, **self.knobs.arguments)  # type: ignore[operator]
+        numbers = torch.stack([loss.total.detach(), *(term.detach() for term in loss.terms.values())])
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         self.optimizer.step()
-        numbers = torch.stack([loss.total.detach(), *(term.detach() for term in loss.terms.values())])
         if self._sums is None:
             self._names, self._sums = tuple(loss.terms), numbers
         else:

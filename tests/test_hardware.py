@@ -1,0 +1,97 @@
+"""What the machine is asked, and that it is left as it was found."""
+
+import pytest
+import torch
+
+from gmnm_lib import hardware
+from gmnm_lib.errors import InputError
+from gmnm_lib.randomness import Stream
+
+
+def test_auto_is_a_gpu_where_there_is_one():
+    assert hardware.device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU that the test asks for in vain")
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="choose 'auto' or 'cpu'"):
+        hardware.device("cuda")
+
+
+def test_threads_and_matmul_are_put_back_even_after_an_error():
+    before = torch.get_num_threads(), torch.backends.mkldnn.matmul.fp32_precision
+    inside = []
+
+    def fails() -> None:
+        with hardware.threads(1), hardware.matmul("onednn"):
+            inside.append((torch.get_num_threads(), torch.backends.mkldnn.matmul.fp32_precision))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert inside == [(1, "bf16")]
+    assert (torch.get_num_threads(), torch.backends.mkldnn.matmul.fp32_precision) == before
+
+
+def test_the_chosen_matrix_product_is_as_exact_as_fp32():
+    """Against float64, on shapes that the probe did not see."""
+    a, b = torch.randn(96, 333), torch.randn(333, 211)
+    with hardware.matmul(hardware.best_matmul()):
+        product = (a @ b).double()
+    exact = a.double() @ b.double()
+    assert float((product - exact).norm() / exact.norm()) < 4e-6
+
+
+@pytest.mark.parametrize("probe, choice", [((2.0, 4e-7), "onednn"), ((2.0, 1e-3), "default"), ((1.1, 4e-7), "default")])
+def test_a_path_is_taken_only_if_it_is_faster_and_exact(monkeypatch, probe, choice):
+    monkeypatch.setattr(hardware, "probe_matmul", lambda: {"speedup": probe[0], "error": probe[1]})
+    monkeypatch.delenv("GMNM_MATMUL", raising=False)
+    assert hardware.best_matmul.__wrapped__() == choice
+
+
+def test_the_environment_may_decide(monkeypatch):
+    monkeypatch.setenv("GMNM_MATMUL", "onednn")
+    assert hardware.best_matmul.__wrapped__() == "onednn"
+    monkeypatch.setenv("GMNM_MATMUL", "fast")
+    with pytest.raises(InputError, match="GMNM_MATMUL is 'fast'"):
+        hardware.best_matmul.__wrapped__()
+
+
+def test_the_probe_measures_speed_and_error():
+    probe = hardware.probe_matmul(32, 48, 16, rounds=2)
+    assert probe["speedup"] > 0 and 0 < probe["error"] < 1e-2
+
+
+def test_a_stream_goes_on_where_it_left_off_and_leaves_the_global_one_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(6)
+    torch.manual_seed(9)
+    outside = torch.rand(4)
+    torch.manual_seed(9)
+    stream, got = Stream(5), []
+    for _ in range(2):
+        with stream:
+            got.append(torch.rand(3))
+        got_outside = torch.rand(2)
+    assert torch.equal(torch.cat(got), expected) and torch.equal(got_outside, outside[2:])
+
+
+def test_streams_nest_and_survive_an_error():
+    torch.manual_seed(1)
+    outer, inner = Stream(1), Stream(2)
+    with outer:
+        first = torch.rand(1)
+        with pytest.raises(ValueError), inner:
+            raise ValueError
+        second = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(torch.cat([first, second]), torch.rand(2))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_graphed_step_counts_like_an_eager_one():
+    counter = torch.zeros((), device="cuda")
+    step = hardware.GraphedStep(lambda: counter.add_(1) and None)
+    for _ in range(10):
+        step()
+    assert float(counter) == 10.0

@@ -1,0 +1,253 @@
+"""The trainer against a loop written out by hand, and against itself interrupted."""
+
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import pytest
+import torch
+from pytest import approx
+from torch import Tensor, nn
+
+from gmnm_lib.errors import InputError
+from gmnm_lib.models.vae import VAE
+from gmnm_lib.objectives import Knob, Loss
+from gmnm_lib.trainer import Diverged, Trainer
+
+DATA = torch.rand(210, 16, generator=torch.Generator().manual_seed(0))
+
+
+def vae() -> VAE:
+    torch.manual_seed(0)
+    return VAE(pixels=16, hidden=8, latent=2)
+
+
+def trainer(**options) -> Trainer:
+    return Trainer(vae(), DATA, **{"batch_size": 20, "seed": 1, "report_every": 4, "device": "cpu"} | options)
+
+
+def parameters(trained: Trainer) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in trained.model.parameters()])
+
+
+class Drift(nn.Module):
+    """Its loss is `speed` times its one parameter, which plain descent moves by lr * speed a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(()))
+        self.seen: list[float] = []
+
+    def loss(
+        self, batch: Tensor, *, speed: Annotated[float, Knob(0, 10)] = 1.0, copies: Annotated[int, Knob(1, 3)] = 1
+    ) -> Loss:
+        self.seen.append(float(speed))
+        assert isinstance(copies, int)
+        return Loss(copies * speed * self.place, place=self.place)
+
+
+def plain_descent(parameters, lr):
+    return torch.optim.SGD(parameters, lr=lr)
+
+
+def drift(**options) -> Trainer:
+    return Trainer(
+        Drift(),
+        torch.zeros(10, 1),
+        **{"batch_size": 5, "lr": 0.1, "optimizer": plain_descent, "device": "cpu"} | options,
+    )
+
+
+def test_it_takes_the_steps_of_a_loop_written_by_hand():
+    """Batches by the documented permutation, draws from the seed's generator, fused Adam: equal bit by bit."""
+    ours = trainer()
+    reports = list(ours.run(epochs=2))
+    model = vae()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    torch.manual_seed(1)
+    totals = []
+    for epoch in range(2):
+        order = torch.randperm(210, generator=torch.Generator().manual_seed(1_000_003 * (epoch + 1) + 1))
+        for batch in order[:200].split(20):
+            optimizer.zero_grad()
+            total, _ = model.loss(DATA[batch])
+            total.backward()
+            optimizer.step()
+            totals.append(float(total.detach()))
+    assert torch.equal(parameters(ours), torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert [r.step for r in reports] == [4, 8, 12, 16, 20]
+    assert [r.total for r in reports] == approx([sum(totals[i : i + 4]) / 4 for i in range(0, 20, 4)], rel=1e-6)
+
+
+def test_a_knob_acts_on_the_next_step():
+    ours = drift(report_every=1)
+    run = ours.run(epochs=2)
+    next(run)
+    ours.knobs["speed"] = 5.0
+    next(run)
+    ours.knobs["lr"] = 0.2
+    next(run)
+    assert float(ours.model.place.detach()) == approx(-(0.1 * 1 + 0.1 * 5 + 0.2 * 5))
+    assert ours.model.seen == [1.0, 5.0, 5.0]
+
+
+def test_whole_number_knobs_arrive_as_ints():
+    ours = drift(knobs={"copies": 3})
+    list(ours.run(epochs=0.5))
+    assert float(ours.model.place.detach()) == approx(-0.3)
+
+
+def test_reports_carry_means_over_their_steps_and_the_knobs_that_acted():
+    ours = drift(report_every=2)
+    first, second = ours.run(epochs=2)
+    assert first.terms["place"] == approx((0 - 0.1) / 2) and second.terms["place"] == approx((-0.2 - 0.3) / 2)
+    assert first.knobs == {"speed": 1.0, "copies": 1.0, "lr": 0.1} and (first.epoch, second.epoch) == (1.0, 2.0)
+    assert ours.history == [first, second]
+
+
+@pytest.mark.parametrize("value, says", [(11, "from 0 to 10"), ("fast", "needs a number"), (float("nan"), "outside")])
+def test_a_knob_out_of_range_is_refused_and_changes_nothing(value, says):
+    ours = drift()
+    with pytest.raises(InputError, match=says):
+        ours.knobs["speed"] = value
+    assert ours.knobs["speed"] == 1.0
+
+
+def test_an_unknown_knob_is_refused_with_the_known_ones():
+    for act in (lambda: drift(knobs={"sped": 1}), lambda: drift().knobs["sped"]):
+        with pytest.raises(InputError, match="'sped': choose from speed, copies, lr"):
+            act()
+
+
+def test_resume_is_bit_identical(tmp_path: Path):
+    """Interrupted in the middle of an epoch, with a knob turned on the way, and gone on in a new process's stead."""
+    whole = trainer(knobs={"kl_weight": 0.5})
+    list(whole.run(epochs=4))
+    first = trainer(knobs={"kl_weight": 0.5}, checkpoint=tmp_path / "run.pt")
+    for report in first.run(until=4):
+        if report.step == 24:
+            break
+    torch.rand(5)
+    second = trainer(checkpoint=tmp_path / "run.pt")
+    assert second.resume() and second.step == 24 and second.knobs["kl_weight"] == 0.5
+    list(second.run(until=4))
+    assert torch.equal(parameters(whole), parameters(second))
+    third = trainer()
+    third.load(tmp_path / "run.pt")
+    assert third.step == 40 and torch.equal(parameters(whole), parameters(third))
+
+
+def test_until_does_nothing_once_reached_and_epochs_goes_on():
+    ours = trainer()
+    list(ours.run(until=1))
+    assert list(ours.run(until=1)) == []
+    list(ours.run(epochs=1))
+    assert ours.epoch == 2
+
+
+def test_reset_repeats_the_same_history():
+    ours = trainer()
+    first = [r.total for r in ours.run(epochs=1)]
+    ours.reset()
+    assert ours.step == 0 and ours.history == []
+    assert [r.total for r in ours.run(epochs=1)] == first
+
+
+def test_the_readers_random_numbers_are_untouched_and_the_model_evaluates_between_reports():
+    ours = trainer()
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    for _ in ours.run(epochs=1):
+        assert not ours.model.training
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_divergence_stops_at_the_last_good_state_and_says_so():
+    ours = trainer()
+    list(ours.run(epochs=1))
+    ours._good_at -= 10  # a good state is kept every second: let it be due at the next report, step 12
+    run = ours.run(epochs=2)
+    next(run)
+    kept = parameters(ours)
+    next(run)
+    with torch.no_grad():
+        ours.model.decoder[0].weight.fill_(float("inf"))
+    with pytest.raises(Diverged, match=r"diverged by step 20 .*back at step 12.*lower lr \(now 0.001\)"):
+        next(run)
+    assert ours.step == 12
+    assert torch.equal(parameters(ours), kept)
+    assert list(ours.run(epochs=1))[-1].step == 22
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
+def test_an_interruption_in_a_step_leaves_a_state_that_goes_on(interruption):
+    ours = drift(report_every=1)
+    list(ours.run(epochs=1))
+    honest, ours.model.loss = ours.model.loss, lambda *a, **k: (_ for _ in ()).throw(interruption())
+    with pytest.raises(interruption):
+        list(ours.run(epochs=1))
+    ours.model.loss = honest
+    list(ours.run(until=2))
+    assert float(ours.model.place.detach()) == approx(-0.4) and not ours.model.training
+
+
+def test_batches_of_several_tensors_keep_their_examples_together():
+    class Pair(NamedTuple):
+        x: Tensor
+        twice: Tensor
+
+    class Checks(Drift):
+        def loss(self, batch: Pair) -> Loss:
+            assert torch.equal(2 * batch.x, batch.twice) and len(batch.x) == 5
+            return Loss(self.place)
+
+    x = torch.rand(10, 1)
+    assert len(list(Trainer(Checks(), Pair(x, 2 * x), batch_size=5, device="cpu").run(epochs=1))) == 1
+
+
+def nan_data() -> Tensor:
+    data = DATA.clone()
+    data[17, 3] = float("nan")
+    return data
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"data": nan_data()}, "first in example 17"),
+        ({"data": [1, 2]}, "data is list"),
+        ({"data": (torch.zeros(3), torch.zeros(4))}, "3, 4 examples"),
+        ({"batch_size": 211}, "from 1 to 210"),
+        ({"batch_size": 0}, "from 1 to 210"),
+        ({"lr": 2.0}, "'lr' is 2"),
+        ({"device": "abacus"}, "no device 'abacus'"),
+    ],
+)
+def test_bad_input_is_named(options, says):
+    with pytest.raises(InputError, match=says):
+        Trainer(vae(), **{"data": DATA} | options)
+
+
+def test_run_needs_one_of_epochs_and_until():
+    for options in ({}, {"epochs": 1, "until": 1}):
+        with pytest.raises(InputError, match="either epochs"):
+            next(trainer().run(**options))
+
+
+def test_a_wrong_batch_shape_names_itself():
+    with pytest.raises(InputError, match=r"shape \(20, 15\)"):
+        list(Trainer(vae(), DATA[:, :15], batch_size=20).run(epochs=1))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_captured_step_equals_the_eager_one():
+    """Same seed, with a knob turned on the way: one CUDA graph against eager steps."""
+    runs = []
+    for graph in (True, False):
+        ours = trainer(device="cuda", graph=graph)
+        for report in ours.run(epochs=3):
+            if report.step == 16:
+                ours.knobs["kl_weight"] = 0.3
+                ours.knobs["lr"] = 3e-3
+        runs.append(parameters(ours).cpu())
+    assert float((runs[0] - runs[1]).abs().max()) == approx(0.0, abs=1e-4)
