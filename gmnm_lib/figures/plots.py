@@ -1,0 +1,99 @@
+"""Curves and planes by matplotlib's objects."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from gmnm_lib.errors import InputError
+from gmnm_lib.figures.pictures import COLOURS, INK, PAPER, RULE, Array, Drawing, numbers
+from gmnm_lib.trainer import Report
+
+TERM_NAMES = {"total": "loss", "reconstruction": "distortion (reconstruction)", "kl": "rate (KL)"}
+
+
+def curves(history: Sequence[Report], terms: Iterable[str] | None = None, *, figure: Drawing | None = None) -> Drawing:
+    """The total and each term against the step, in nats an example: one small panel a curve, as their scales differ.
+
+    terms: those of the last report unless given. `figure`: an earlier answer with the same terms, redrawn in place (3 x faster).
+    """
+    last = history[-1] if history else None
+    names = ["total", *(terms if terms is not None else (last.terms if last else ("reconstruction", "kl")))]
+    if figure is None or [axes.get_gid() for axes in figure.axes] != names:
+        figure = _empty_curves(names)
+    kept = history[:: max(1, len(history) // 500)]  # more points than dots would only cost time
+    steps = [report.step for report in kept]
+    for axes, name in zip(figure.axes, names, strict=True):
+        values = np.array([report.total if name == "total" else report.terms[name] for report in kept])
+        (line,) = axes.lines
+        line.set_data(steps, values)
+        if steps:
+            axes.set_xlim(0, max(steps[-1], 1))
+            axes.set_ylim(*_span(values))
+            axes.texts[0].set_text(f"{values[-1]:.1f}")
+    return figure
+
+
+def latent_plane(z: Array, labels: Array | None = None, *, title: str = "") -> Drawing:
+    """Points of a two-dimensional latent space, coloured by label, each label's name at its median.
+
+    z: (n, 2). labels: (n,) whole numbers, or None for one colour.
+    """
+    points = numbers(z)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise InputError(f"latent_plane draws points (n, 2), but z has shape {points.shape}: choose two of its columns")
+    classes = np.zeros(len(points), int) if labels is None else numbers(labels).astype(int)
+    if len(classes) != len(points):
+        raise InputError(f"latent_plane got {len(points)} points and {len(classes)} labels: give each point its label")
+    figure = Drawing(6, 6, alt=title or "points of a latent plane, coloured by label")
+    axes = _plain(figure.subplots())
+    for label in np.unique(classes):
+        of_label, colour = points[classes == label], COLOURS[label % len(COLOURS)]
+        axes.plot(*of_label.T, "o", markersize=2.5, markeredgewidth=0, alpha=0.6, color=colour)
+    for label in np.unique(classes) if labels is not None else ():
+        x, y = np.median(points[classes == label], axis=0)
+        badge = {
+            "boxstyle": "circle,pad=0.25",
+            "facecolor": PAPER,
+            "edgecolor": COLOURS[label % len(COLOURS)],
+            "linewidth": 1.5,
+        }
+        axes.text(x, y, str(label), ha="center", va="center", color=INK, fontweight="bold", bbox=badge)
+    axes.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
+    return figure
+
+
+def _plain(axes: Axes) -> Axes:
+    """Axes with two thin rules and a light grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(RULE)
+    axes.tick_params(color=RULE, labelcolor=INK, labelsize=8)
+    axes.grid(color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def _empty_curves(names: Sequence[str]) -> Drawing:
+    figure = Drawing(2.6 * len(names), 2.1, alt="training curves: " + ", ".join(names))
+    for axes, name, colour in zip(
+        figure.subplots(1, len(names), squeeze=False)[0], names, (INK, *COLOURS * 2), strict=False
+    ):
+        _plain(axes).set_gid(name)
+        axes.plot([], [], color=colour, linewidth=1.4)
+        axes.set_title(TERM_NAMES.get(name, name), fontsize=9, color=INK, loc="left")
+        axes.text(
+            0.97, 0.92, "", transform=axes.transAxes, ha="right", va="top", fontsize=10, color=colour, fontweight="bold"
+        )
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    figure.supxlabel("step", fontsize=8, color=INK)
+    return figure
+
+
+def _span(values: np.ndarray) -> tuple[float, float]:
+    """Limits that show the descent's end: the first steps' heights may leave the picture."""
+    seen = values[len(values) // 10 :]
+    low, high = float(seen.min()), float(seen.max())
+    margin = 0.06 * (high - low) or 0.5
+    return low - margin, high + margin
