@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
+from gmnm_lib.course import WorkFailed
 from gmnm_lib.course.notebooks import normalise, read, write
 from gmnm_lib.errors import InputError
 
 TIMEOUT = 600  # seconds a cell: a lecture's quick profile takes sixty for all of them
 
 
-class ExecutionFailed(Exception):
-    """A cell of a notebook raised, hung or lost its kernel. The message is one sentence."""
-
-
 def execute(path: Path, *, timeout: float = TIMEOUT, progress: bool = True) -> bool:
     """Runs the lecture with `interactive=False` and writes it in place; says whether the file changed.
 
-    Raises InputError for a notebook without a parameters cell, ExecutionFailed for a cell that fails.
+    Raises InputError for a notebook without a parameters cell, WorkFailed for a cell that fails.
     """
     notebook = read(path)
     if not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
@@ -31,9 +30,19 @@ def execute(path: Path, *, timeout: float = TIMEOUT, progress: bool = True) -> b
 
 
 def run(
-    notebook: NotebookNode, parameters: dict[str, object], *, name: str, timeout: float = TIMEOUT, progress: bool = True
+    notebook: NotebookNode,
+    parameters: Mapping[str, object],
+    *,
+    name: str,
+    timeout: float = TIMEOUT,
+    progress: bool = True,
+    so_far: Path | None = None,
 ) -> NotebookNode:
-    """The notebook as papermill leaves it, run in an empty folder so that nothing it writes stays behind."""
+    """The notebook as papermill leaves it, run in an empty folder so that nothing it writes stays behind.
+
+    timeout: seconds a cell. so_far: where a run that fails or is interrupted leaves the notebook up to there.
+    Raises WorkFailed for a cell that fails, hangs or loses its kernel.
+    """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -46,18 +55,22 @@ def run(
             return papermill.execute_notebook(
                 source,
                 target,
-                parameters=parameters,
+                parameters=dict(parameters),
                 kernel_name="python3",
                 cwd=folder,
                 progress_bar=progress,
-                request_save_on_cell_execute=False,
+                request_save_on_cell_execute=so_far is not None,
                 execution_timeout=timeout,
                 extra_arguments=["--log-level=40"],  # the kernel's own advice is not the reader's business
             )
-        except PapermillExecutionError as error:
-            line = f"{error.ename}: {error.evalue}".strip().splitlines()[0]
-            raise ExecutionFailed(f"{name} stopped at [{error.exec_count}] with {line}") from error
-        except CellTimeoutError as error:
-            raise ExecutionFailed(f"A cell of {name} ran longer than {timeout:g} seconds.") from error
-        except DeadKernelError as error:
-            raise ExecutionFailed(f"The kernel of {name} died, perhaps for want of memory.") from error
+        except BaseException as error:
+            if so_far is not None and target.is_file():
+                shutil.copyfile(target, so_far)
+            if isinstance(error, PapermillExecutionError):
+                line = f"{error.ename}: {error.evalue}".strip().splitlines()[0]
+                raise WorkFailed(f"{name} stopped at [{error.exec_count}] with {line}") from error
+            if isinstance(error, CellTimeoutError):
+                raise WorkFailed(f"a cell of {name} ran longer than {timeout:g} seconds") from error
+            if isinstance(error, DeadKernelError):
+                raise WorkFailed(f"the kernel of {name} died, perhaps for want of memory") from error
+            raise

@@ -1,0 +1,217 @@
+"""The command `gmnm`. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from gmnm_lib import __version__
+from gmnm_lib.errors import InputError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. 0: done; 1: the work failed, or points are missing; 2: bad input; 130: Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except KeyboardInterrupt:
+        print("gmnm: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except InputError as error:
+        print(f"gmnm: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        from gmnm_lib.course import WorkFailed
+
+        if not isinstance(error, WorkFailed):
+            raise
+        print(f"gmnm: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gmnm", description="How graphical models and neural models married: the course."
+    )
+    parser.add_argument("--version", action="version", version=f"gmnm {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Command, summary: str, example: str) -> argparse.ArgumentParser:
+        raw = argparse.RawDescriptionHelpFormatter
+        text = f"{summary[0].upper()}{summary[1:]}."
+        one = commands.add_parser(
+            name, help=summary, description=text, epilog=f"example:\n  {example}", formatter_class=raw
+        )
+        one.set_defaults(command=run)
+        return one
+
+    one = command("lab", _lab, "open JupyterLab in lectures/", "gmnm lab --no-browser --port 8890")
+    one.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    one.add_argument("--port", type=int, help="the port to listen at (8888, or the next free one)")
+
+    one = command("execute", _execute, "run lectures and keep them with their still pictures", "gmnm execute 04")
+    one.add_argument("lectures", nargs="+", metavar="LECTURE", help="a number, a name or a path")
+    _add_timeout(one, 600)
+
+    one = command("release", _release, "make exercises/ from solutions/", "gmnm release 04")
+    one.add_argument(
+        "solutions", nargs="*", metavar="LECTURE", help="a number, a name or a path; all when none is named"
+    )
+    one.add_argument("--quick", action="store_true", help="do not prove that solutions pass and untouched stubs fail")
+
+    one = command(
+        "check",
+        _check,
+        "run a student's notebook and show points and hints; it trusts the notebook and is no grader",
+        "gmnm check exercises/04_variational_autoencoder.ipynb",
+    )
+    one.add_argument("notebook", metavar="NOTEBOOK", help="an exercise, or a copy of one under any name")
+    one.add_argument("--json", action="store_true", help="print the report as JSON")
+    _add_timeout(one, 60)
+
+    one = command(
+        "handout", _handout, "make one HTML file of a lecture that works offline", "gmnm handout 04 -p seed 7"
+    )
+    one.add_argument(
+        "lectures", nargs="*", metavar="LECTURE", help="a number, a name or a path; all when none is named"
+    )
+    one.add_argument(
+        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter; may be repeated"
+    )
+    one.add_argument("--profile", choices=("quick", "full"), help="short for -p profile")
+    one.add_argument("--out", default="handouts", metavar="FOLDER", help="where the files go (%(default)s)")
+    _add_timeout(one, 600)
+
+    one = command("data", _data, "list the data sets, or read some and say what is in them", "gmnm data mnist-5k")
+    one.add_argument(
+        "names", nargs="*", metavar="NAME", help="a data set to read, and to download where that is needed"
+    )
+
+    command("doctor", _doctor, "look at this machine and say what is missing, and the mend", "gmnm doctor")
+    return parser
+
+
+def _add_timeout(parser: argparse.ArgumentParser, seconds: int) -> None:
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=seconds,
+        metavar="SECONDS",
+        help="the longest that a cell may take (%(default)s)",
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no sensible number of seconds")
+    return seconds
+
+
+def _lab(options: argparse.Namespace) -> int:
+    import subprocess
+
+    from gmnm_lib.course.notebooks import course_root
+
+    command = [sys.executable, "-m", "jupyterlab"]
+    command += ["--no-browser"] if options.no_browser else []
+    command += [f"--port={options.port}"] if options.port else []
+    process = subprocess.Popen(command, cwd=course_root() / "lectures")
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # JupyterLab got it too, and asks whether it is meant
+            continue
+
+
+def _execute(options: argparse.Namespace) -> int:
+    from gmnm_lib.course.notebooks import find_lecture
+
+    paths = [find_lecture(name) for name in options.lectures]
+    from gmnm_lib.course.execute import execute
+
+    for path in paths:
+        changed = execute(path, timeout=options.timeout)
+        print(f"{path}: {'written' if changed else 'unchanged'}")
+    return 0
+
+
+def _release(options: argparse.Namespace) -> int:
+    from gmnm_lib.course.notebooks import find_solution
+    from gmnm_lib.course.release import release, solutions
+
+    paths = [find_solution(name) for name in options.solutions] or solutions()
+    if not paths:
+        raise InputError("there is nothing in solutions/: write a solution notebook first")
+    for path in paths:
+        if not options.quick:
+            print(f"{path}: running the solution and the untouched stub ...", file=sys.stderr)
+        target, changed = release(path, quick=options.quick)
+        print(f"{target}: {'written' if changed else 'unchanged'}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from gmnm_lib.course.check import as_json, check, table
+
+    if sys.stderr.isatty():
+        print("running the notebook ...", file=sys.stderr)
+    report = check(options.notebook, cell_timeout=options.timeout)
+    print(as_json(report) if options.json else table(report))
+    return 0 if report.points == report.out_of else 1
+
+
+def _handout(options: argparse.Namespace) -> int:
+    from gmnm_lib.course.handout import handout
+
+    given: dict[str, object] = {}
+    for name, value in options.p:
+        if name in given:
+            raise InputError(f"the parameter {name!r} is given twice: keep one -p {name}")
+        given[name] = value
+    paths = handout(
+        options.lectures, parameters=given, profile=options.profile, out=options.out, timeout=options.timeout
+    )
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    from gmnm_lib import data
+
+    for name in options.names:
+        if name not in data.names():
+            raise InputError(f"there is no data set {name!r}: choose one of {', '.join(data.names())}")
+    for name in options.names:
+        print(repr(data.load(name)))
+    if not options.names:
+        for card, where in data.describe():
+            height, width = card.shape
+            print(f"{card.name}: {' + '.join(map(str, card.sizes))} images of {height} x {width}, {where}")
+            print(f"    {card.source}\n    Licence: {card.licence}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from gmnm_lib.course.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        print(
+            f"{'ok  ' if finding.is_well else 'none' if finding.is_optional else 'MEND'}  {finding.what}: {finding.found}"
+        )
+        if finding.mend:
+            print(f"      {finding.mend}")
+    return 0 if all(finding.is_well or finding.is_optional for finding in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
