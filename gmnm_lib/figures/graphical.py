@@ -68,8 +68,9 @@ def graphical_model(*graphs: Graph) -> Drawing:
     for index, (graph, left) in enumerate(zip(graphs, lefts, strict=False)):
         _add(pgm, graph, f"{index}.", left)
 
-    figure = Drawing(*pgm._ctx.figsize, alt="graphical models: " + " and ".join(graph.title for graph in graphs))
-    figure.set_layout_engine("none")
+    figure = Drawing(
+        *pgm._ctx.figsize, alt="graphical models: " + " and ".join(graph.title for graph in graphs), layout=None
+    )
     pgm._ctx.figure = lambda: figure  # daft would make one by pyplot, which notebooks show a second time
     pgm.render(dpi=figure.dpi)
     return figure

@@ -1,6 +1,7 @@
 """What a picture is here, its colours, and its bytes."""
 
 import io
+from typing import Literal
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,7 +24,7 @@ COLOURS = (
     "#92dadd",
 )
 INK, PAPER, RULE = "#22262b", "#ffffff", "#dfe3e8"
-DOTS_PER_INCH, SCREEN_DOTS_PER_INCH = 144, 72  # figures carry two dots a CSS pixel, for screens that have them
+DOTS_PER_INCH, CSS_PIXELS_PER_INCH = 144, 96  # three dots for two CSS pixels, for the screens that have them
 
 Array = np.ndarray | Tensor
 Picture = Image.Image | Figure
@@ -32,8 +33,8 @@ Picture = Image.Image | Figure
 class Drawing(Figure):
     """A matplotlib figure that a notebook shows by itself, without pyplot."""
 
-    def __init__(self, width: float, height: float, *, alt: str = ""):
-        super().__init__(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor=PAPER)
+    def __init__(self, width: float, height: float, *, alt: str = "", layout: Literal["constrained"] | None = "constrained"):
+        super().__init__(figsize=(width, height), dpi=DOTS_PER_INCH, layout=layout, facecolor=PAPER)
         FigureCanvasAgg(self)
         self.alt = alt or "figure"
 
@@ -61,7 +62,7 @@ def css_width(picture: Picture) -> int:
     """The width in CSS pixels at which a picture looks right on a page."""
     if isinstance(picture, Image.Image):
         return picture.width
-    return round(picture.get_figwidth() * SCREEN_DOTS_PER_INCH)
+    return round(picture.get_figwidth() * CSS_PIXELS_PER_INCH)
 
 
 def numbers(x: Array) -> np.ndarray:

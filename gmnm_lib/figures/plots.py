@@ -28,10 +28,10 @@ def curves(history: Sequence[Report], terms: Iterable[str] | None = None, *, fig
         values = np.array([report.total if name == "total" else report.terms[name] for report in kept])
         (line,) = axes.lines
         line.set_data(steps, values)
+        axes.texts[0].set_text(f"{values[-1]:.1f}" if steps else "")
         if steps:
             axes.set_xlim(0, max(steps[-1], 1))
             axes.set_ylim(*_span(values))
-            axes.texts[0].set_text(f"{values[-1]:.1f}")
     return figure
 
 
@@ -46,7 +46,7 @@ def latent_plane(z: Array, labels: Array | None = None, *, title: str = "") -> D
     classes = np.zeros(len(points), int) if labels is None else numbers(labels).astype(int)
     if len(classes) != len(points):
         raise InputError(f"latent_plane got {len(points)} points and {len(classes)} labels: give each point its label")
-    figure = Drawing(6, 6, alt=title or "points of a latent plane, coloured by label")
+    figure = Drawing(5.4, 5.4, alt=title or "points of a latent plane, coloured by label")
     axes = _plain(figure.subplots())
     for label in np.unique(classes):
         of_label, colour = points[classes == label], COLOURS[label % len(COLOURS)]
@@ -75,19 +75,20 @@ def _plain(axes: Axes) -> Axes:
 
 
 def _empty_curves(names: Sequence[str]) -> Drawing:
-    figure = Drawing(2.6 * len(names), 2.1, alt="training curves: " + ", ".join(names))
-    for axes, name, colour in zip(
-        figure.subplots(1, len(names), squeeze=False)[0], names, (INK, *COLOURS * 2), strict=False
-    ):
+    """Margins and labels have fixed places: to lay them out at each redrawing would take longer than the curves."""
+    width = 2.6 * len(names)
+    figure = Drawing(width, 1.9, alt="training curves: " + ", ".join(names), layout=None)
+    figure.subplots_adjust(left=0.45 / width, right=1 - 0.1 / width, bottom=0.22, top=0.88, wspace=0.22)
+    colours = (INK, *COLOURS * 2)
+    for axes, name, colour in zip(figure.subplots(1, len(names), squeeze=False)[0], names, colours, strict=False):
         _plain(axes).set_gid(name)
         axes.plot([], [], color=colour, linewidth=1.4)
-        axes.set_title(TERM_NAMES.get(name, name), fontsize=9, color=INK, loc="left")
-        axes.text(
-            0.97, 0.92, "", transform=axes.transAxes, ha="right", va="top", fontsize=10, color=colour, fontweight="bold"
-        )
+        axes.set_title(TERM_NAMES.get(name, name), fontsize=9, color=INK, loc="left", y=1.02)
+        place = {"transform": axes.transAxes, "ha": "right", "va": "top"}
+        axes.text(0.97, 0.92, "", color=colour, fontsize=10, fontweight="bold", **place)
+        axes.text(1.0, -0.17, "step", color=INK, fontsize=8, **place)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-    figure.supxlabel("step", fontsize=8, color=INK)
     return figure
 
 

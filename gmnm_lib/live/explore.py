@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import ipywidgets
+import traitlets
 from PIL import Image
 
 from gmnm_lib.errors import InputError
@@ -134,9 +135,15 @@ class _LiveExplorer(Explorer):
 open_explorers: "weakref.WeakSet[_LiveExplorer]" = weakref.WeakSet()
 
 
+class TitledImage(ipywidgets.Image):
+    """An image that a screen reader can name. The front end shows a `tooltip` only beside a `description`, which images lack."""
+
+    description = traitlets.Unicode("").tag(sync=True)
+
+
 def picture_widget(picture: Picture, title: str) -> ipywidgets.Image:
-    """An image of the picture's own size on the page, small ones by whole pixels. `title` is what a screen reader says."""
-    image = ipywidgets.Image(value=to_png(picture), format="png", width=str(shown_width(picture)), tooltip=title)
+    """An image of the picture's own size on the page, small ones by whole pixels."""
+    image = TitledImage(value=to_png(picture), format="png", width=str(shown_width(picture)), tooltip=title)
     image.add_class("gmnm-picture")
     if isinstance(picture, Image.Image):
         image.add_class("gmnm-pixels")

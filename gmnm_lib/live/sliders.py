@@ -100,8 +100,8 @@ class Slider:
             "tooltip": f"{label}: from {self.low:g} to {self.high:g}",
             "continuous_update": True,
             "step": self.stride,
-            "style": {"description_width": "6.5em"},
-            "layout": {"width": "100%", "max_width": "26em"},
+            "style": {"description_width": "5.5em"},
+            "layout": {"width": "99%"},
         }
         if self.log:
             return ipywidgets.FloatLogSlider(min=math.log10(self.low), max=math.log10(self.high), **settings)

@@ -123,8 +123,8 @@ class _LivePanel(TrainingPanel):
         self.error = ipywidgets.HTML()
         self.error.layout.display = "none"
         self.image = picture_widget(picture, "preview of the model in training")
-        self.curves = ipywidgets.Image(value=to_png(self.figure), format="png", tooltip=self.figure.alt)
-        self.curves.add_class("gmnm-curves")
+        self.curves = picture_widget(self.figure, self.figure.alt)
+        self.curves.remove_class("gmnm-picture")
         buttons = ipywidgets.HBox([self.start_button, self.reset_button])
         controls = ipywidgets.VBox([buttons, *self.handles.values(), self.status, self.error])
         controls.add_class("gmnm-controls")
@@ -211,7 +211,7 @@ class _LivePanel(TrainingPanel):
         self._draw_all("Done", "Start trains on")
 
     def _draw_what_is_due(self) -> None:
-        """The next drawing of each kind waits at least ten times what this one took: training gets most of the time."""
+        """The next drawing of each kind waits at least five times what this one took: training gets most of the time."""
         for kind, pause, draw in (
             ("preview", PREVIEW_EVERY, self._draw_preview),
             ("status", STATUS_EVERY, lambda: self._say_progress("Training")),
@@ -221,7 +221,7 @@ class _LivePanel(TrainingPanel):
             if began >= self._due[kind]:
                 draw()
                 now = time.monotonic()
-                self._due[kind] = began + max(pause, 10 * (now - began))
+                self._due[kind] = began + max(pause, 5 * (now - began))
 
     def _draw_preview(self) -> None:
         self.image.value = to_png(picture_of(self.preview, self.trainer.model))
