@@ -33,7 +33,9 @@ Picture = Image.Image | Figure
 class Drawing(Figure):
     """A matplotlib figure that a notebook shows by itself, without pyplot."""
 
-    def __init__(self, width: float, height: float, *, alt: str = "", layout: Literal["constrained"] | None = "constrained"):
+    def __init__(
+        self, width: float, height: float, *, alt: str = "", layout: Literal["constrained"] | None = "constrained"
+    ):
         super().__init__(figsize=(width, height), dpi=DOTS_PER_INCH, layout=layout, facecolor=PAPER)
         FigureCanvasAgg(self)
         self.alt = alt or "figure"

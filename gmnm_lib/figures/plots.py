@@ -22,16 +22,14 @@ def curves(history: Sequence[Report], terms: Iterable[str] | None = None, *, fig
     names = ["total", *(terms if terms is not None else (last.terms if last else ("reconstruction", "kl")))]
     if figure is None or [axes.get_gid() for axes in figure.axes] != names:
         figure = _empty_curves(names)
-    kept = history[:: max(1, len(history) // 500)]  # more points than dots would only cost time
+    kept = history[:: -max(1, len(history) // 500)][::-1]  # the last, and no more points than dots
     steps = [report.step for report in kept]
     for axes, name in zip(figure.axes, names, strict=True):
         values = np.array([report.total if name == "total" else report.terms[name] for report in kept])
-        (line,) = axes.lines
-        line.set_data(steps, values)
+        axes.lines[0].set_data(steps, values)
+        axes.set_xlim(0, steps[-1] if steps else 1)
+        axes.set_ylim(*_span(values))
         axes.texts[0].set_text(f"{values[-1]:.1f}" if steps else "")
-        if steps:
-            axes.set_xlim(0, max(steps[-1], 1))
-            axes.set_ylim(*_span(values))
     return figure
 
 
@@ -94,6 +92,8 @@ def _empty_curves(names: Sequence[str]) -> Drawing:
 
 def _span(values: np.ndarray) -> tuple[float, float]:
     """Limits that show the descent's end: the first steps' heights may leave the picture."""
+    if not len(values):
+        return 0.0, 1.0
     seen = values[len(values) // 10 :]
     low, high = float(seen.min()), float(seen.max())
     margin = 0.06 * (high - low) or 0.5
