@@ -33,6 +33,7 @@ THIS_PYTHON = (
 
 OLDEST = (3, 11)  # as requires-python in pyproject.toml says
 CANDIDATES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14", "python")
+MAKE_VENV = ("-m", "venv")
 NEEDED_BYTES = 4 * 10**9  # torch and JupyterLab take 2 GB, and as much while pip unpacks them
 
 # Bounds on what `--lock` may choose. A newer torch comes with other numerics and gigabytes of other libraries: it is
@@ -157,7 +158,7 @@ def create(environment, python):
     print(f"gmnm: creating {environment.name} with {python}", flush=True)
     environment.mkdir()
     (environment / UNFINISHED).touch()
-    if subprocess.call([python, "-m", "venv", str(environment)]) != 0:
+    if subprocess.call([python, *MAKE_VENV, str(environment)]) != 0:
         raise SetupError(f"{python} cannot create {environment.name} (see above)")
 
 
