@@ -97,7 +97,7 @@ class _StillPanel(TrainingPanel):
 class _LivePanel(TrainingPanel):
     def __init__(self, trainer: Trainer, preview: Preview, epochs: float, knobs: list[str]):
         super().__init__(trainer, preview, epochs)
-        if earlier := _panel_of.get(trainer):
+        if earlier := _panels.get(id(trainer)):
             earlier.close()
         self.limit = epochs
         self.figure = worker.call(lambda: curves(trainer.history))
@@ -105,7 +105,7 @@ class _LivePanel(TrainingPanel):
         self._pace = (time.monotonic(), trainer.step, 0.0)  # when, at which step, steps a second
         self._build(worker.call(lambda: picture_of(preview, trainer.model)), knobs)
         self._say("Ready", "press Start")
-        _panel_of[trainer] = self
+        _panels[id(trainer)] = self
         cells.adopt(self)
 
     def _build(self, picture: Picture, knobs: list[str]) -> None:
@@ -292,4 +292,4 @@ def _train(
             hear()
 
 
-_panel_of: "weakref.WeakKeyDictionary[Trainer, _LivePanel]" = weakref.WeakKeyDictionary()
+_panels: "weakref.WeakValueDictionary[int, _LivePanel]" = weakref.WeakValueDictionary()  # by the id of their trainer
