@@ -109,7 +109,10 @@ def _add_timeout(parser: argparse.ArgumentParser, seconds: int) -> None:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
     if not 0 < seconds < 1e6:
         raise argparse.ArgumentTypeError(f"{text} is no sensible number of seconds")
     return seconds

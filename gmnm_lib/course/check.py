@@ -14,9 +14,19 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from gmnm_lib.course import WorkFailed
 from gmnm_lib.course.judge import Outcome, judge
 from gmnm_lib.course.notebooks import course_root, read
-from gmnm_lib.course.release import exercise_from, exercise_id, grading, is_check, is_locked, is_solution, tasks_of
+from gmnm_lib.course.release import (
+    exercise_from,
+    exercise_id,
+    grading,
+    is_check,
+    is_locked,
+    is_solution,
+    released_source,
+    tasks_of,
+)
 from gmnm_lib.errors import InputError
 
 
@@ -108,7 +118,7 @@ def prepare(submission: NotebookNode, exercise: NotebookNode) -> tuple[NotebookN
         else:
             notes.append(f"the cell {name} is there twice: the course's own ran once")
     for name, cell in originals.items():
-        if name in present and _text(present[name]) != _text(cell.source):
+        if name in present and released_source(present[name]) != released_source(cell.source):
             notes.append(f"the cell {name} had been changed: the course's own ran instead")
     leader: str | None = None
     for cell in exercise.cells:
@@ -129,10 +139,6 @@ def prepare(submission: NotebookNode, exercise: NotebookNode) -> tuple[NotebookN
     return prepared, notes
 
 
-def _text(source: str) -> str:
-    return source.replace("\r\n", "\n").strip()
-
-
 def _last(cells: list[NotebookNode], name: str | None) -> int | None:
     places = [place for place, cell in enumerate(cells) if name is not None and grading(cell).get("grade_id") == name]
     return places[-1] if places else None
@@ -150,9 +156,12 @@ def _outcomes(prepared: NotebookNode, cell_timeout: float, notes: list[str]) -> 
             zip(code, judge(attempt, cell_timeout=cell_timeout, timeout=(len(code) + 2) * cell_timeout), strict=True)
         )
         culprit = next((place for place in code if verdicts[place].status == "timed out"), None)
-        if culprit is None:
+        if culprit is not None:
+            hung[culprit] = verdicts[culprit]
+        if not any(verdicts[place].status == "not run" and is_check(prepared.cells[place]) for place in code):
             return [(verdicts | hung).get(place) for place in range(len(prepared.cells))]
-        hung[culprit] = verdicts[culprit]
+        if culprit is None:
+            raise WorkFailed("nbval ran only a part of the notebook: run `gmnm doctor` to see what is missing")
         if not is_check(prepared.cells[culprit]):
             first = prepared.cells[culprit].source.strip().split("\n")[0]
             notes.append(

@@ -114,6 +114,11 @@ def _without(source: str, marker: str, stub: tuple[str, ...] = ()) -> list[str]:
     return kept
 
 
+def released_source(source: str) -> str:
+    """A locked cell's text as students get it, whatever the line ends of their machine."""
+    return "\n".join(_without(source.replace("\r\n", "\n"), HIDDEN)).strip()
+
+
 def _checksum(cell: NotebookNode) -> str:
     """nbgrader's signature of a cell (nbgrader.utils.compute_checksum)."""
     marks = grading(cell)
