@@ -55,11 +55,13 @@ def _find(name: str | Path, folder: str, kind: str, root: Path | None) -> Path:
     given = Path(name)
     if given.suffix == ".ipynb" and given.is_file():
         return given
+    if given.parent != Path():
+        raise InputError(f"{given} does not exist: check the path, or give only the {kind}'s name or number")
     there = sorted(((root or course_root()) / folder).glob("*.ipynb"))
     wanted = given.name.removesuffix(".ipynb").lower()
     number = wanted.zfill(2) if wanted.isdigit() else wanted
     found = [path for path in there if path.stem.lower() == wanted or path.stem.split("_")[0] == number]
-    found = found or [path for path in there if wanted and wanted in path.stem.lower()]
+    found = found or [path for path in there if wanted.strip("0123456789") and wanted in path.stem.lower()]
     if len(found) == 1:
         return found[0]
     names = ", ".join(path.stem for path in found or there) or "none yet"
