@@ -1,6 +1,6 @@
 """How good is a model? Bounds with their standard errors, and exact answers where a model is small enough to have them."""
 
 from gmnm_lib.evaluate.bounds import Estimate, estimate_elbo, estimate_iwae
-from gmnm_lib.evaluate.quadrature import Grid, kl_to_posterior, log_evidence, posterior
+from gmnm_lib.evaluate.quadrature import Grid, kl_to_posterior, log_evidence, log_joint, posterior
 
-__all__ = ["Estimate", "Grid", "estimate_elbo", "estimate_iwae", "kl_to_posterior", "log_evidence", "posterior"]
+__all__ = ["Estimate", "Grid", "estimate_elbo", "estimate_iwae", "kl_to_posterior", "log_evidence", "log_joint", "posterior"]

@@ -1,6 +1,6 @@
 """Curves and planes by matplotlib's objects."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,6 +59,38 @@ def latent_plane(z: Array, labels: Array | None = None, *, title: str = "") -> D
         }
         axes.text(x, y, str(label), ha="center", va="center", color=INK, fontweight="bold", bbox=badge)
     axes.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
+    return figure
+
+
+def lines(
+    series: Mapping[str, tuple[Array, Array]],
+    *,
+    labels: tuple[str, str],
+    title: str = "",
+    levels: Mapping[str, float] | None = None,
+    markers: bool = False,
+    log_x: bool = False,
+    limits: tuple[float, float] | None = None,
+    size: tuple[float, float] = (6.4, 3.2),
+) -> Drawing:
+    """Named curves over one pair of axes, each named where it ends or in a legend.
+
+    series: {name: (x, y)}. labels: of the two axes. levels: {name: y}, rules across the picture. limits: of y. size: in inches.
+    """
+    figure = Drawing(*size, alt=title or f"{labels[1]} against {labels[0]}: " + ", ".join(series))
+    axes = _plain(figure.subplots())
+    for (name, (x, y)), colour in zip(series.items(), COLOURS * (1 + len(series) // len(COLOURS)), strict=False):
+        axes.plot(numbers(x), numbers(y), color=colour, linewidth=1.6, marker="o" if markers else "", label=name)
+    for (name, level), style in zip((levels or {}).items(), ("--", ":", "-.") * (1 + len(levels or {})), strict=False):
+        axes.axhline(level, color=INK, linewidth=1, linestyle=style, label=name)
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.set_title(title, fontsize=10, color=INK, loc="left")
+    if log_x:
+        axes.set_xscale("log")
+    if limits:
+        axes.set_ylim(*limits)
+    if len(series) + len(levels or {}) > 1:
+        axes.legend(fontsize=8, frameon=False)
     return figure
 
 
