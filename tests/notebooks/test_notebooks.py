@@ -1,0 +1,107 @@
+"""Every notebook of the course runs, reads well in git, and marks what it should."""
+
+from pathlib import Path
+
+import pytest
+
+from gmnm_lib.course.check import check
+from gmnm_lib.course.checks import CheckFailed
+from gmnm_lib.course.judge import judge
+from gmnm_lib.course.notebooks import course_root, dumps, faults, normalise, read
+from gmnm_lib.course.release import exercise_from, is_check, is_solution, tasks_of
+
+ROOT = course_root(Path(__file__).parent)
+LECTURES = ["04_variational_autoencoder"]  # each is listed here, so that none is forgotten
+EVERY = [ROOT / folder / f"{name}.ipynb" for folder in ("lectures", "solutions", "exercises") for name in LECTURES]
+
+
+def titled(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("folder", ["lectures", "solutions", "exercises"])
+def test_every_notebook_is_listed(folder):
+    assert sorted(path.stem for path in (ROOT / folder).glob("*.ipynb")) == LECTURES
+
+
+@pytest.mark.parametrize("path", EVERY, ids=titled)
+def test_committed_notebooks_are_in_the_one_form_that_git_keeps(path):
+    notebook = read(path)
+    assert path.read_text(encoding="utf-8") == dumps(normalise(notebook, path.stem))
+    assert faults(notebook, path.stem) == []
+
+
+@pytest.mark.parametrize("name", LECTURES)
+def test_a_lecture_is_committed_executed_and_has_its_parameters(name):
+    code = [cell for cell in read(ROOT / "lectures" / f"{name}.ipynb").cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    (parameters,) = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    values = {}
+    exec(parameters.source, values)
+    assert (values["profile"], values["seed"], values["interactive"]) == ("quick", 0, True)
+
+
+@pytest.mark.parametrize("path", EVERY, ids=titled)
+def test_no_notebook_uses_what_loses_its_reply_under_papermill(path):
+    sources = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
+    assert not [banned for banned in ("interact(", "Output(", "pyplot") if banned in sources]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EVERY[: 2 * len(LECTURES)], ids=titled)
+def test_a_lecture_and_a_solution_run_from_top_to_bottom(path):
+    """By nbval, hidden tests included, lectures with live panels."""
+    notebook = read(path)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    outcomes = judge(notebook, cell_timeout=180, timeout=420)
+    bad = [
+        (cell.source.split("\n")[0], outcome)
+        for cell, outcome in zip(code, outcomes, strict=True)
+        if outcome.status != "passed"
+    ]
+    assert bad == []
+
+
+@pytest.mark.parametrize("name", LECTURES)
+def test_the_exercise_is_what_release_makes_of_the_solution(name):
+    solution = read(ROOT / "solutions" / f"{name}.ipynb")
+    assert (ROOT / "exercises" / f"{name}.ipynb").read_text(encoding="utf-8") == dumps(exercise_from(solution, name))
+
+
+@pytest.mark.parametrize("name", LECTURES)
+def test_an_exercise_has_three_to_six_tasks_and_a_bug_hunt(name):
+    tasks = tasks_of(read(ROOT / "exercises" / f"{name}.ipynb"))
+    assert 3 <= len(tasks) <= 6
+    assert any("bug hunt" in task.title.lower() for task in tasks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LECTURES)
+def test_a_solution_has_full_points(name):
+    report = check(ROOT / "solutions" / f"{name}.ipynb", cell_timeout=180, root=ROOT)
+    assert [mark.task for mark in report.marks if mark.points != mark.out_of] == []
+    assert report.points == report.out_of > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LECTURES)
+def test_an_untouched_stub_has_no_points_and_says_so_at_every_task(name):
+    report = check(ROOT / "exercises" / f"{name}.ipynb", cell_timeout=180, root=ROOT)
+    assert [mark.hint for mark in report.marks if "not implemented yet" not in mark.hint] == []
+    assert report.points == 0
+
+
+@pytest.mark.parametrize("name", LECTURES)
+def test_each_stub_fails_alone_among_solved_tasks(name):
+    """All stubs at once could fail because of the first one. Here each is the only hole, so its own check must see it."""
+    solution, exercise = (read(ROOT / folder / f"{name}.ipynb") for folder in ("solutions", "exercises"))
+    stubs = {cell.metadata.nbgrader.grade_id: cell.source for cell in exercise.cells if is_solution(cell)}
+    answers = {cell.metadata.nbgrader.grade_id: cell.source for cell in solution.cells if is_solution(cell)}
+    checks = {cell.metadata.nbgrader.grade_id: cell.source for cell in exercise.cells if is_check(cell)}
+    (setup,) = [cell.source for cell in exercise.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == "setup"]
+    for task, stub in stubs.items():
+        names = {}
+        for source in (setup, *(answers | {task: stub}).values()):
+            exec(source, names)
+        with pytest.raises(CheckFailed, match=f"^{task}: not implemented yet"):
+            exec(checks[f"check_{task}"], names)

@@ -1,0 +1,137 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from gmnm_lib import cli
+from gmnm_lib.course import WorkFailed
+
+COMMANDS = ["lab", "execute", "release", "check", "handout", "data", "doctor"]
+HEAVY = ("torch", "numpy", "nbformat", "papermill", "matplotlib", "ipywidgets", "IPython")
+
+
+def gmnm(*arguments, **options):
+    command = [sys.executable, "-m", "gmnm_lib.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+
+
+@pytest.mark.parametrize("statement", ["import gmnm_lib", "from gmnm_lib import cli; cli._parser().format_help()"])
+def test_the_library_and_the_help_import_nothing_heavy(statement):
+    code = f"{statement}; import sys, json; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(HEAVY) & set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example_that_parses(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    example = capsys.readouterr().out.strip().splitlines()[-1].split()
+    assert example[:2] == ["gmnm", command]
+    assert cli._parser().parse_args(example[1:]).command
+
+
+def test_the_help_names_every_command():
+    help_text = cli._parser().format_help()
+    assert [command for command in COMMANDS if f"    {command} " not in help_text] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "nothing.ipynb"],
+        ["check", __file__],
+        ["execute", "99"],
+        ["release", "no-such-lecture"],
+        ["handout", "99"],
+        ["handout", "04", "-p", "seed", "1", "-p", "seed", "2"],
+        ["data", "no-such-data"],
+    ],
+)
+def test_bad_input_exits_2_with_one_sentence(arguments, capsys):
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("gmnm: ")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["check"], ["check", "--timeout", "soon", "x"], ["check", "--timeout", "0", "x"]]
+)
+def test_what_does_not_parse_exits_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_failed_work_exits_1_with_one_sentence(monkeypatch, capsys):
+    def fail(*_, **__):
+        raise WorkFailed("the kernel died")
+
+    monkeypatch.setattr("gmnm_lib.course.check.check", fail)
+    assert cli.main(["check", "x.ipynb"]) == 1
+    assert capsys.readouterr().err == "gmnm: the kernel died\n"
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("gmnm_lib.course.check.check", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["check", "x.ipynb"])
+
+
+def test_data_lists_every_set_with_source_and_licence():
+    done = gmnm("data")
+    assert done.returncode == 0
+    assert {"digits-8x8", "mnist-5k", "mnist", "mnist-binarised"} <= {
+        line.split(":")[0] for line in done.stdout.splitlines()
+    }
+    assert done.stdout.count("Licence: ") == 4
+
+
+def test_data_reads_a_bundled_set():
+    assert (
+        gmnm("data", "digits-8x8").stdout == "<Dataset digits-8x8: train 1397, valid 200, test 200 images of 8 x 8>\n"
+    )
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m gmnm_lib.cli data | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to another process")
+def test_ctrl_c_ends_a_long_command_cleanly(tmp_path):
+    path = tmp_path / "slow.ipynb"
+    cells = [
+        new_code_cell("interactive = True", metadata={"tags": ["parameters"]}),
+        new_code_cell("import time; time.sleep(99)"),
+    ]
+    nbformat.write(new_notebook(cells=cells), path)
+    before = path.read_bytes()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gmnm_lib.cli", "execute", str(path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(8)
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "gmnm: interrupted"
+    assert "Traceback" not in errors
+    assert path.read_bytes() == before
