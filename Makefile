@@ -46,8 +46,9 @@ clean: ## delete the environments and caches
 
 .PHONY: interpreter .venv .venv-test .venv-bench
 interpreter:
-	@command -v "$(interpreter)" > /dev/null || { echo "gmnm: Python 3.11 or newer is needed and \
-	'$(or $(interpreter),python3)' is not there: install it, or name another as in make PYTHON=python3.12 test." >&2; exit 1; }
+	@"$(interpreter)" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2> /dev/null || { \
+	echo "gmnm: Python 3.11 or newer is needed, which '$(or $(interpreter),python3)' is not:" \
+	"install it, or name another as in make PYTHON=python3.12 test." >&2; exit 1; }
 
 .venv: interpreter
 	@$(setup)

@@ -52,8 +52,8 @@ REASONS = {
     "run the command again",
     r"ResolutionImpossible|conflicting dependencies": "pyproject.toml and requirements.lock contradict each other (see "
     "above): run `make lock`",
-    r"No matching distribution": "the package index has no such version for this Python and system (see above): try "
-    "Python 3.11",
+    r"No matching distribution": "the package index cannot be reached, or has nothing that fits this Python and system (see "
+    "above): connect to a network, or try Python 3.11",
 }
 
 

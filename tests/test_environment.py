@@ -255,7 +255,7 @@ def test_a_python_without_venv_is_named(project, setup, monkeypatch):
         ("OSError: [Errno 28] No space left on device", "the disk is full"),
         ("NewConnectionError(...)\nERROR: No matching distribution found for torch", "index cannot be reached"),
         ("ERROR: ResolutionImpossible", "contradict each other"),
-        ("ERROR: No matching distribution found for torch==2.13.0", "no such version for this Python"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "nothing that fits this Python"),
         ("error: something else", "pip could not install the packages"),
     ],
 )
@@ -306,4 +306,4 @@ def test_make_without_any_python_says_so_in_one_sentence():
         ["make", "PYTHON=no-such-python", ".venv"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert process.returncode != 0
-    assert "Python 3.11 or newer is needed and 'no-such-python' is not there" in process.stderr
+    assert "Python 3.11 or newer is needed, which 'no-such-python' is not: install it" in process.stderr
