@@ -119,19 +119,18 @@ def _seconds(text: str) -> float:
 
 
 def _lab(options: argparse.Namespace) -> int:
-    import subprocess
-
     from gmnm_lib.course.notebooks import course_root
 
-    command = [sys.executable, "-m", "jupyterlab"]
+    os.chdir(course_root())
+    command = [sys.executable, "-m", "jupyterlab", "--LabApp.default_url=/lab/tree/lectures"]
     command += ["--no-browser"] if options.no_browser else []
     command += [f"--port={options.port}"] if options.port else []
-    process = subprocess.Popen(command, cwd=course_root() / "lectures")
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # JupyterLab got it too, and asks whether it is meant
-            continue
+    if os.name == "posix":
+        command += ["--allow-root"] if os.geteuid() == 0 else []  # in a container there is often no other user
+        os.execv(sys.executable, command)  # JupyterLab takes our place, and every signal reaches it
+    import subprocess
+
+    return subprocess.call(command)
 
 
 def _execute(options: argparse.Namespace) -> int:

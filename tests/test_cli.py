@@ -1,9 +1,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import nbformat
 import pytest
@@ -135,3 +137,33 @@ def test_ctrl_c_ends_a_long_command_cleanly(tmp_path):
     assert errors.splitlines()[-1] == "gmnm: interrupted"
     assert "Traceback" not in errors
     assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to end a server with")
+def test_lab_serves_the_lectures_until_it_is_ended(tmp_path):
+    """The real JupyterLab, with settings and runtime files in a folder of its own."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "RUNTIME", "DATA")}
+    environment = os.environ | folders | {"JUPYTER_TOKEN": "secret"}
+    command = [sys.executable, "-m", "gmnm_lib.cli", "lab", "--no-browser", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        listing = wait_for(f"http://localhost:{port}/api/contents/lectures?token=secret", process)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+    assert "04_variational_autoencoder.ipynb" in {entry["name"] for entry in json.loads(listing)["content"]}
+
+
+def wait_for(address, process, seconds=60):
+    for _ in range(seconds):
+        assert process.poll() is None, "JupyterLab ended by itself"
+        try:
+            with urllib.request.urlopen(address, timeout=5) as reply:
+                return reply.read()
+        except OSError:
+            time.sleep(1)
+    raise TimeoutError(address)

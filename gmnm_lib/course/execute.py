@@ -61,7 +61,7 @@ def run(
                 progress_bar=progress,
                 request_save_on_cell_execute=so_far is not None,
                 execution_timeout=timeout,
-                extra_arguments=["--log-level=40"],  # the kernel's own advice is not the reader's business
+                extra_arguments=["--log-level=50"],  # what the kernel logs is not the reader's business
             )
         except BaseException as error:
             if so_far is not None and target.is_file():
