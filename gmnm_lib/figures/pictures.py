@@ -1,6 +1,8 @@
 """What a picture is here, its colours, and its bytes."""
 
 import io
+import struct
+import zlib
 from typing import Literal
 
 import numpy as np
@@ -41,7 +43,9 @@ class Drawing(Figure):
         self.alt = alt or "figure"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        return {"image/png": to_png(self), "text/plain": self.alt}, {"image/png": {"width": css_width(self)}}
+        return {"image/png": to_png(self, small=True), "text/plain": self.alt}, {
+            "image/png": {"width": css_width(self)}
+        }
 
 
 def to_image(picture: Picture) -> Image.Image:
@@ -53,11 +57,29 @@ def to_image(picture: Picture) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def to_png(picture: Picture) -> bytes:
-    """PNG at the fastest compression; the same picture gives the same bytes."""
+def to_png(picture: Picture, *, small: bool = False) -> bytes:
+    """PNG, made as fast as it can be, or `small` where it will be kept; the same picture gives the same bytes."""
+    image = to_image(picture)
+    if not small and image.mode in ("L", "RGB"):
+        return _fast_png(image)
     file = io.BytesIO()
-    to_image(picture).save(file, "png", compress_level=1)
+    image.save(file, "png", compress_level=9)
     return file.getvalue()
+
+
+def _fast_png(image: Image.Image) -> bytes:
+    """PNG (ISO/IEC 15948) of unfiltered rows, only runs compressed: a fifth of the time of PIL's fastest, a fifth larger."""
+    rows = np.asarray(image).reshape(image.height, -1)
+    filtered = np.zeros((rows.shape[0], rows.shape[1] + 1), np.uint8)  # each row begins with its filter, 0 for none
+    filtered[:, 1:] = rows
+    compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    data = compressor.compress(filtered.tobytes()) + compressor.flush()
+    header = struct.pack(">IIBBBBB", *image.size, 8, {"L": 0, "RGB": 2}[image.mode], 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def css_width(picture: Picture) -> int:

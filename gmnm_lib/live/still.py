@@ -8,7 +8,6 @@ One output bundle carries both:
 """
 
 import base64
-import io
 import itertools
 import math
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from gmnm_lib.errors import InputError
-from gmnm_lib.figures import Picture, css_width, film_strip, picture_table, to_image
+from gmnm_lib.figures import Picture, css_width, film_strip, picture_table, to_image, to_png
 from gmnm_lib.live.pictures import Draw, picture_of
 from gmnm_lib.live.sliders import Slider, readable
 
@@ -48,11 +47,13 @@ def shown_width(picture: Picture) -> int:
 def explorer_bundle(draw: Draw, sliders: dict[str, Slider], caption: str) -> dict[str, Any]:
     """The still form of an explorer: `draw` called over a grid of its sliders' values."""
     first = picture_of(draw, **{name: slider.start for name, slider in sliders.items()})
-    grids = _grids_within_budget(sliders, len(_small_png(first)))
+    grids = _grids_within_budget(sliders, len(to_png(first, small=True)))
     pictures = [
         picture_of(draw, **dict(zip(grids, values, strict=True))) for values in itertools.product(*grids.values())
     ]
-    while sum(len(_small_png(picture)) for picture in pictures) > BYTES_IN_ALL:  # the first was smaller than the others
+    while (
+        sum(len(to_png(picture, small=True)) for picture in pictures) > BYTES_IN_ALL
+    ):  # the first was smaller than the others
         count = max(map(len, grids.values())) // 2
         grids = _grids(sliders, count)
         pictures = [
@@ -72,12 +73,12 @@ def bundle(
         raise InputError(
             f"{len(pictures)} frames do not fill the sliders' grid: give one for each combination of values"
         )
-    frames = [base64.b64encode(_small_png(picture)).decode() for picture in pictures]
+    frames = [base64.b64encode(to_png(picture, small=True)).decode() for picture in pictures]
     turned = " and ".join(
         f"{track['label']} from {track['values'][0]:g} to {track['values'][-1]:g}" for track in tracks
     )
     return {
-        "image/png": base64.b64encode(_small_png(strip)).decode(),
+        "image/png": base64.b64encode(to_png(strip, small=True)).decode(),
         "text/plain": f"{caption or 'Still form'}: {turned} ({len(frames)} frames, {sum(map(len, frames)) // 1000} kB)",
         FRAMES_TYPE: {
             "version": 1,
@@ -144,9 +145,3 @@ def spread(count: int, at_most: int) -> list[int]:
     """Indices from first to last, evenly spread."""
     wanted = min(count, at_most)
     return [round(index * (count - 1) / max(1, wanted - 1)) for index in range(wanted)]
-
-
-def _small_png(picture: Picture) -> bytes:
-    file = io.BytesIO()
-    to_image(picture).save(file, "png", compress_level=9)
-    return file.getvalue()

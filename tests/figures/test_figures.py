@@ -75,6 +75,15 @@ def test_the_same_picture_gives_the_same_bytes():
     assert figures.to_png(figures.curves(history(9))) == figures.to_png(figures.curves(history(9)))
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize("small", [False, True])
+def test_a_png_has_the_pictures_very_pixels(mode, small):
+    pixels = np.random.default_rng(0).integers(0, 256, (13, 7, 4), np.uint8)
+    picture = Image.fromarray(pixels).convert(mode)
+    assert (opened(figures.to_png(picture, small=small)) == np.asarray(picture)).all()
+    assert Image.open(io.BytesIO(figures.to_png(picture, small=small))).mode == mode
+
+
 def test_a_film_strip_shows_each_picture_by_whole_pixels():
     pictures = [figures.digit(np.full(4, value)) for value in (0.0, 0.5, 1.0)]
     strip = np.asarray(figures.film_strip(pictures, ["a", "b", "c"], size=32).convert("L"))
