@@ -16,6 +16,8 @@ python := .venv/bin/python
 
 # More arguments for pytest, e.g. `make test ARGS="tests/data -x"`.
 ARGS ?=
+# What `make bench` measures, e.g. `make bench BENCHMARKS=vae_epoch`.
+BENCHMARKS ?= pictures slider_latency vae_epoch
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -30,7 +32,7 @@ handouts: .venv ## write every lecture as one HTML file that needs no network, i
 	$(python) -m gmnm_lib.cli handout
 
 bench: .venv-bench ## measure against other libraries, into benchmarks/results/
-	.venv-bench/bin/python -m benchmarks
+	set -e; for name in $(BENCHMARKS); do .venv-bench/bin/python -m benchmarks.$$name; done
 
 lint: .venv-test ## check style and types
 	$(python) -m ruff check .
