@@ -10,6 +10,7 @@ from gmnm_lib.errors import InputError
 from gmnm_lib.figures.pictures import COLOURS, INK, PAPER, RULE, Array, Drawing, numbers
 from gmnm_lib.trainer import Report
 
+BINS = 150  # points of a curve, at the most
 TERM_NAMES = {"total": "loss", "reconstruction": "distortion (reconstruction)", "kl": "rate (KL)"}
 
 
@@ -22,14 +23,14 @@ def curves(history: Sequence[Report], terms: Iterable[str] | None = None, *, fig
     names = ["total", *(terms if terms is not None else (last.terms if last else ("reconstruction", "kl")))]
     if figure is None or [axes.get_gid() for axes in figure.axes] != names:
         figure = _empty_curves(names)
-    kept = history[:: -max(1, len(history) // 500)][::-1]  # the last, and no more points than dots
-    steps = [report.step for report in kept]
     for axes, name in zip(figure.axes, names, strict=True):
-        values = np.array([report.total if name == "total" else report.terms[name] for report in kept])
+        steps, values = _binned(
+            history, [report.total if name == "total" else report.terms[name] for report in history]
+        )
         axes.lines[0].set_data(steps, values)
-        axes.set_xlim(0, steps[-1] if steps else 1)
+        axes.set_xlim(0, steps[-1] if len(steps) else 1)
         axes.set_ylim(*_span(values))
-        axes.texts[0].set_text(f"{values[-1]:.1f}" if steps else "")
+        axes.texts[0].set_text(f"{values[-1]:.1f}" if len(steps) else "")
     return figure
 
 
@@ -120,6 +121,20 @@ def _empty_curves(names: Sequence[str]) -> Drawing:
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4))
     return figure
+
+
+def _binned(history: Sequence[Report], values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Means over at most `BINS` equal stretches of steps: a report may stand for one step or for fifty, and both look alike."""
+    if not history:
+        return np.array([]), np.array([])
+    steps = np.array([report.step for report in history])
+    taken = np.diff(steps, prepend=0)
+    width = max(1, -(-steps[-1] // BINS))
+    stretch = (steps - 1) // width
+    weights = np.bincount(stretch, taken)
+    filled = weights > 0
+    ends = np.minimum((np.flatnonzero(filled) + 1) * width, steps[-1])
+    return ends, np.bincount(stretch, taken * np.array(values))[filled] / weights[filled]
 
 
 def _span(values: np.ndarray) -> tuple[float, float]:

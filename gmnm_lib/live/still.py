@@ -79,7 +79,7 @@ def bundle(
     )
     return {
         "image/png": base64.b64encode(to_png(strip, small=True)).decode(),
-        "text/plain": f"{caption or 'Still form'}: {turned} ({len(frames)} frames, {sum(map(len, frames)) // 1000} kB)",
+        "text/plain": f"{caption or 'Still form'}: {turned} ({len(frames)} frames, {sum(map(len, frames)) * 3 // 4000} kB)",
         FRAMES_TYPE: {
             "version": 1,
             "caption": caption,
@@ -117,13 +117,15 @@ def _strip(
     """One slider: a row of frames. More: a table over the first two, the others at their defaults."""
     names = list(grids)
     images = [to_image(picture) for picture in pictures]
-    small = images[0].width <= 150
+    small, wide = images[0].width <= 200, images[0].width >= 3 * images[0].height
     if len(names) == 1:
         (values,) = grids.values()
         chosen = spread(len(values), 8 if small else 4)
         texts = [f"{labels[names[0]]} = {tick(values[index])}" for index in chosen]
-        return film_strip([images[index] for index in chosen], texts, size=84 if small else 210)
-    rows, columns = spread(len(grids[names[0]]), 5 if small else 3), spread(len(grids[names[1]]), 7 if small else 4)
+        size = 84 if small else 400 if wide else 210
+        return film_strip([images[index] for index in chosen], texts, 2 if wide else None, size=size)
+    rows = spread(len(grids[names[0]]), 3 if not small and not wide else 5)
+    columns = spread(len(grids[names[1]]), 7 if small else 2 if wide else 4)
     rest = [defaults[name] for name in names[2:]]
 
     def frame(row: int, column: int) -> Image.Image:
@@ -137,7 +139,7 @@ def _strip(
         row_labels=[tick(grids[names[0]][row]) for row in rows],
         column_labels=[tick(grids[names[1]][column]) for column in columns],
         titles=(labels[names[0]], labels[names[1]]),
-        size=72 if small else 190,
+        size=72 if small else 360 if wide else 190,
     )
 
 
