@@ -3,4 +3,13 @@
 from gmnm_lib.evaluate.bounds import Estimate, estimate_elbo, estimate_iwae
 from gmnm_lib.evaluate.quadrature import Grid, kl_to_posterior, log_evidence, log_joint, posterior
 
-__all__ = ["Estimate", "Grid", "estimate_elbo", "estimate_iwae", "kl_to_posterior", "log_evidence", "log_joint", "posterior"]
+__all__ = [
+    "Estimate",
+    "Grid",
+    "estimate_elbo",
+    "estimate_iwae",
+    "kl_to_posterior",
+    "log_evidence",
+    "log_joint",
+    "posterior",
+]
