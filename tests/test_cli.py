@@ -116,11 +116,9 @@ def test_a_reader_who_has_seen_enough_is_no_error():
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to another process")
 def test_ctrl_c_ends_a_long_command_cleanly(tmp_path):
-    path = tmp_path / "slow.ipynb"
-    cells = [
-        new_code_cell("interactive = True", metadata={"tags": ["parameters"]}),
-        new_code_cell("import time; time.sleep(99)"),
-    ]
+    path, begun = tmp_path / "slow.ipynb", tmp_path / "begun"
+    slow = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(99)"
+    cells = [new_code_cell("interactive = True", metadata={"tags": ["parameters"]}), new_code_cell(slow)]
     nbformat.write(new_notebook(cells=cells), path)
     before = path.read_bytes()
     process = subprocess.Popen(
@@ -129,8 +127,9 @@ def test_ctrl_c_ends_a_long_command_cleanly(tmp_path):
         text=True,
         start_new_session=True,
     )
-    time.sleep(8)
-    assert process.poll() is None
+    while not begun.exists():
+        assert process.poll() is None
+        time.sleep(0.2)
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -102,6 +102,7 @@ def _end(process: subprocess.Popen) -> None:
             member.kill()
         except psutil.NoSuchProcess:  # it ended by itself in the meantime
             continue
+    psutil.wait_procs(family, timeout=10)  # a kill is a request; the folder that they write in goes next
     process.wait()
 
 
