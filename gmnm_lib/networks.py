@@ -2,9 +2,10 @@
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Independent, Normal
+from torch.distributions import Bernoulli, Independent, Normal, register_kl
 
 
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -15,17 +16,50 @@ def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def diagonal_normal(mean: Tensor, log_variance: Tensor) -> Independent:
+class DiagonalNormal(Independent):
+    """N(mean, diag stddev^2) over the last dimension."""
+
+    @property
+    def stddev(self) -> Tensor:
+        return self.base_dist.stddev  # Independent takes the root of the square
+
+
+class StandardNormal(DiagonalNormal):
+    """N(0, I) over the last dimension."""
+
+
+class BernoulliPixels(Independent):
+    """Independent Bernoulli pixels over the last dimension."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """sum_i x_i l_i - log(1 + exp l_i), l the logits: torch's number by fewer passes over the pixels."""
+        logits = self.base_dist.logits
+        return (value * logits - F.softplus(logits, threshold=40)).sum(-1)
+
+
+def diagonal_normal(mean: Tensor, log_variance: Tensor) -> DiagonalNormal:
     """N(mean, diag exp(log_variance)) over the last dimension."""
-    return Independent(Normal(mean, (0.5 * log_variance).exp(), validate_args=False), 1, validate_args=False)
+    return DiagonalNormal(Normal(mean, (0.5 * log_variance).exp(), validate_args=False), 1, validate_args=False)
 
 
-def bernoulli(logits: Tensor) -> Independent:
+def standard_normal(mean: Tensor) -> StandardNormal:
+    """N(0, I) over the last dimension of `mean`, a tensor of zeros that gives shape, type and device."""
+    return StandardNormal(Normal(mean, torch.ones_like(mean), validate_args=False), 1, validate_args=False)
+
+
+def bernoulli(logits: Tensor) -> BernoulliPixels:
     """Independent Bernoulli pixels over the last dimension.
 
     `log_prob` takes grey levels in [0, 1] as well as bits: it is then the expectation over the bits they stand for.
     """
-    return Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
+    return BernoulliPixels(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
+
+
+@register_kl(DiagonalNormal, StandardNormal)
+def _kl_to_standard_normal(q: DiagonalNormal, _: StandardNormal) -> Tensor:
+    """-1/2 sum(1 + log sigma^2 - mu^2 - sigma^2): Kingma 2014, appendix B."""
+    mean, stddev = q.mean, q.stddev
+    return (0.5 * (mean.square() + stddev.square() - 1) - stddev.log()).sum(-1)
 
 
 def floored(log_variance: Tensor, floor: float) -> Tensor:

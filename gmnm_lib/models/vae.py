@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, kl_divergence
 
 from gmnm_lib.errors import InputError
-from gmnm_lib.networks import bernoulli, diagonal_normal, floored, mlp
+from gmnm_lib.networks import bernoulli, diagonal_normal, floored, mlp, standard_normal
 from gmnm_lib.objectives import Knob, Loss
 
 
@@ -50,7 +50,7 @@ class VAE(nn.Module):
 
     def prior(self) -> Independent:
         """p(z)"""
-        return diagonal_normal(self.zero, self.zero)
+        return standard_normal(self.zero)
 
     def encode(self, x: Float[Tensor, "*batch pixels"]) -> Independent:
         """q(z|x)"""
@@ -81,11 +81,12 @@ class VAE(nn.Module):
         samples: the L draws of z an example.
         """
         q, p = self.encode(x), self.prior()
-        epsilon = torch.randn(samples, *q.mean.shape, device=x.device, dtype=x.dtype)
-        z = q.mean + noise * q.stddev * epsilon  # g_phi(epsilon, x), eq. 4: (samples, batch, latent)
+        draws = (samples,) if samples > 1 else ()  # no dimension for a single one, which is faster
+        epsilon = torch.randn(*draws, *q.mean.shape, device=x.device, dtype=x.dtype)
+        z = q.mean + q.stddev * (noise * epsilon)  # g_phi(epsilon, x), eq. 4: (samples, batch, latent)
         reconstruction = -self.decode(z).log_prob(x).mean()  # distortion
-        kl = kl_divergence(q, p) if self.estimator == "B" else q.log_prob(z) - p.log_prob(z)  # rate
-        return Loss(reconstruction + kl_weight * kl.mean(), reconstruction=reconstruction, kl=kl.mean())
+        kl = (kl_divergence(q, p) if self.estimator == "B" else q.log_prob(z) - p.log_prob(z)).mean()  # rate
+        return Loss(reconstruction + kl_weight * kl, reconstruction=reconstruction, kl=kl)
 
     def sample(self, n: int) -> Float[Tensor, "n pixels"]:
         """n images' pixel means from p(x|z), z from the prior."""
