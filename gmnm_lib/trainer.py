@@ -189,8 +189,8 @@ class Trainer:
         return report
 
     def _train_on_batch(self) -> None:
-        data = self.data
-        batch = data[self._index] if isinstance(data, Tensor) else type(data)(*(part[self._index] for part in data))
+        parts = (part.index_select(0, self._index) for part in _tensors(self.data))
+        batch = next(parts) if isinstance(self.data, Tensor) else type(self.data)(*parts)
         loss: Loss = self.model.loss(batch, **self.knobs.arguments)  # type: ignore[operator]
         numbers = torch.stack([loss.total.detach(), *(term.detach() for term in loss.terms.values())])
         self.optimizer.zero_grad(set_to_none=True)
