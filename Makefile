@@ -23,7 +23,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 lab: .venv ## open the lectures in JupyterLab
-	$(python) -m jupyter lab --LabApp.default_url=/lab/tree/lectures
+	$(python) -m gmnm_lib.cli lab
 
 test: .venv-test ## run all tests
 	OMP_NUM_THREADS=1 $(python) -m pytest --numprocesses 2 --dist loadscope $(ARGS)

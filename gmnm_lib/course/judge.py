@@ -91,7 +91,7 @@ def _run_nbval(room: Path, report: Path, cell_timeout: float, timeout: float) ->
 
 def _end(process: subprocess.Popen) -> None:
     """Ends pytest and the kernel under it: a kernel leads a process group of its own."""
-    import psutil  # type: ignore[import-untyped]  # comes with ipykernel
+    import psutil  # type: ignore[import-untyped]
 
     try:
         family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
