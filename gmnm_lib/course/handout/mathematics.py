@@ -7,6 +7,7 @@ and makes an error of the second.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from xml.etree import ElementTree
@@ -18,6 +19,12 @@ from gmnm_lib.errors import InputError
 
 NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 LIMITS = set("∑∏∐⋂⋃⨀⨁⨂⋁⋀") | {"max", "min", "sup", "inf", "lim", "Pr", "det", "gcd", "lim sup", "lim inf"}
+# Signs that the parser takes for letters.
+RELATIONS = {";": ";", ":": ":", "~": "∼"}
+SPACES = {"negativethinmathspace": "-0.167em", "negativemediummathspace": "-0.222em"}
+CAPITALS = {chr(code) for code in range(0x1D400, 0x1D800) if "CAPITAL" in unicodedata.name(chr(code), "")} | set(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZℒℬℰℱℋℐℳℛ"
+)
 BARS = {"|", "‖", "∥"}
 # The spacing forms of the accents. Drawn from ASCII they would sit at the height of a letter's middle.
 ACCENTS = {"~": "˜", "^": "ˆ", "¯": "¯", "―": "¯", "→": "→", "˙": "˙", "¨": "¨", "ˇ": "ˇ"}
@@ -69,6 +76,7 @@ def _plain_tex(tex: str) -> str:
     tex = re.sub(r"\\(begin|end)\{(?:equation|displaymath)\*?\}", "", tex)
     tex = re.sub(r"\\operatorname\*\{arg\s*(?:\\[,;! ])?\s*(max|min)\}", r"\\arg\1", tex)
     tex = re.sub(r"\\operatorname\*", r"\\operatorname", tex)
+    tex = re.sub(r"\\mathrm\{([A-Za-z])\}", r"\\text{\1}", tex)  # the parser would make it an italic variable
     return re.sub(r"\\(?:nonumber|notag|label\{[^{}]*\})", "", tex)
 
 
@@ -78,27 +86,66 @@ def _strip_namespace(root: Element) -> None:
 
 
 def _mend(node: Element) -> None:
-    for child in node:
+    for child in list(node):
         _mend(child)
     _style_letters(node)
+    _gather(node)
     if node.tag == "mspace":
-        names = {"negativethinmathspace": "-0.167em", "negativemediummathspace": "-0.222em"}
-        node.set("width", names.get(node.get("width", "0"), node.get("width", "0")))
+        node.set("width", SPACES.get(node.get("width", "0"), node.get("width", "0")))
     elif node.tag == "mtext" and node.text:
         node.text = re.sub(r"\\([_%&#${}])", r"\1", node.text)
+    elif node.tag == "mi" and node.text in RELATIONS:
+        node.tag, node.text = "mo", RELATIONS[node.text]
     elif node.tag == "mo" and len(node.text or "") > 1 and (node.text or "").replace(" ", "").isalpha():
-        if (node.text or "").replace("\u2009", " ").replace("\u2006", " ") not in LIMITS | {"arg max", "arg min"}:
+        if not _is_limit(node):
             node.tag = "mi"  # an <mo> would get the spaces of a relation: diag (x)
+    elif node.tag == "mo" and node.text == "/":
+        node.attrib.update({"lspace": "0", "rspace": "0"})
     elif node.tag == "mo" and node.text in BARS and node.get("form") is None:
         node.attrib.update({"form": "infix", "lspace": "0.08em", "rspace": "0.08em"})
         node.attrib.setdefault("stretchy", "false")
     elif node.tag in {"mover", "munder"}:
         _mend_accent(node)
-    elif node.tag in {"msub", "msup", "msubsup"} and _is_limit(node[0]):
+    elif node.tag in {"msub", "msup", "msubsup"}:
+        _mend_scripts(node)
+    _join_upright_letters(node)
+    _join_bars(node)
+    _space_functions(node)
+    _bind_signs(node)
+
+
+def _gather(node: Element) -> None:
+    """Gives each construct the number of children that MathML asks of it."""
+    scripts = {"msub": 1, "msup": 1, "msubsup": 2}.get(node.tag)
+    children = list(node)
+    if scripts and len(children) > scripts + 1:  # a matrix in its fences, left loose by the parser
+        row = Element("mrow")
+        for child in children[:-scripts]:
+            node.remove(child)
+            row.append(child)
+        node.insert(0, row)
+    for index, child in enumerate(children):
+        if child.tag == "mstyle" and not len(child) and not child.text:  # \textstyle holds until its group ends
+            for follower in children[index + 1 :]:
+                node.remove(follower)
+                child.append(follower)
+            break
+
+
+def _mend_scripts(node: Element) -> None:
+    if _is_limit(node[0]):
         node.tag = {"msub": "munder", "msup": "mover", "msubsup": "munderover"}[node.tag]
         node[0].set("movablelimits", "true")
-    _join_upright_letters(node)
-    _space_functions(node)
+        return
+    # Core hangs a script from the ink of its base, TeX from the line: a letter's tail and its accent do not count.
+    letter = next((part for part in node[0].iter() if part.tag == "mi"), None)
+    if node[0].tag in {"mi", "mover"} and letter is not None and len(letter.text or "") == 1:
+        padded = Element("mpadded", depth="0")
+        if node[0].tag == "mover":
+            padded.set("height", "0.7em" if letter.text in CAPITALS else "0.5em")
+        padded.append(node[0])
+        node.remove(node[0])
+        node.insert(0, padded)
 
 
 def _style_letters(node: Element) -> None:
@@ -114,10 +161,10 @@ def _style_letters(node: Element) -> None:
 
 
 def _letter(letter: str, style: str) -> str:
-    name = UNICODE_NAMES.get(letter) or unicodedata.name(letter, "")
+    name: str = UNICODE_NAMES.get(letter) or unicodedata.name(letter, "")
     match = re.fullmatch(r"(?:LATIN|GREEK) (CAPITAL|SMALL) LETTER (?:FINAL )?(\w+)", name)
     if match:
-        name = f"{match[1]} {match[2].replace('LAMDA', 'LAMDA')}"
+        name = f"{match[1]} {match[2]}"
     elif name.startswith("DIGIT"):
         style = style.replace("-italic", "")  # digits have no italics
     try:
@@ -143,6 +190,26 @@ def _mend_accent(node: Element) -> None:
             node.set("accent", "true")
     else:
         mark.set("stretchy", "true")
+
+
+def _join_bars(node: Element) -> None:
+    """q||p is written with two bars and means one sign."""
+    for left, right in itertools.pairwise(list(node)):
+        if left.tag == right.tag == "mo" and left.text == right.text == "|" and left.get("fence") is None:
+            node.remove(left)
+            right.text = "‖"
+            right.attrib.update({"lspace": "0.2em", "rspace": "0.2em"})
+
+
+def _bind_signs(node: Element) -> None:
+    """A sign after a relation, a fence or a comma belongs to what follows it."""
+    before: Element | None = None
+    for child in node:
+        opens = before is None or (before.tag == "mo" and before.text not in {")", "]", "}", "!", "⊤", "‖", "|", "∥"})
+        if child.tag == "mo" and child.text in {"−", "+", "±"} and opens and node.tag != "mover":
+            child.attrib.update({"form": "prefix", "lspace": "0", "rspace": "0"})
+        if child.tag != "mspace" and not (child.tag == "mi" and not child.text):
+            before = child
 
 
 def _join_upright_letters(node: Element) -> None:
@@ -182,7 +249,8 @@ def _space_functions(node: Element) -> None:
 
 def _is_function(node: Element) -> bool:
     core = node[0] if node.tag in {"msub", "msup", "msubsup"} else node
-    return core.tag == "mi" and len(core.text or "") > 1 and (core.text or "").isalpha() and core.text.islower()
+    name = core.text or ""
+    return core.tag == "mi" and len(name) > 1 and name.isalpha() and name.islower()
 
 
 def _is_factor(node: Element) -> bool:

@@ -1,0 +1,24 @@
+// A player shows one picture for each place of its sliders: row by row, the last slider fastest.
+for (const player of document.querySelectorAll(".player")) {
+  const { labels, frames } = JSON.parse(player.querySelector("script").textContent);
+  const picture = player.querySelector(".moving img");
+  const sliders = [...player.querySelectorAll("input")];
+  const show = () => {
+    let frame = 0;
+    sliders.forEach((slider, k) => {
+      const label = labels[k][slider.valueAsNumber];
+      frame = frame * labels[k].length + slider.valueAsNumber;
+      slider.setAttribute("aria-valuetext", label);
+      slider.nextElementSibling.textContent = label;
+    });
+    picture.src = "data:image/png;base64," + frames[frame];
+  };
+  for (const slider of sliders) slider.addEventListener("input", show);
+  show();
+}
+
+// On a narrow screen the contents would fill it: they start folded there.
+if (matchMedia("(max-width: 80rem)").matches) document.querySelector("nav details")?.removeAttribute("open");
+
+// Paper can't unfold.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
