@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+LOAD = (
+    round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+)  # before we add to it: above 0.5, measure again
 RESULTS = Path(__file__).parent / "results"
 
 
 def record(name: str, *, packages: Sequence[str] = (), **fields: object) -> Path:
     """Write `results/NAME.json`: the fields of a measurement, the machine, and the versions of Python, torch and `packages`."""
     versions = {"python": platform.python_version()} | {package: version(package) for package in ("torch", *packages)}
-    result = {"name": name, **fields, "machine": machine(), "versions": versions}
+    result = {"name": name, **fields, "machine": machine(), "load": LOAD, "versions": versions}
     RESULTS.mkdir(exist_ok=True)
     path, fresh = RESULTS / f"{name}.json", RESULTS / f"{name}.json.part"
     fresh.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 """From a key press on a slider to the changed picture on the screen, in the real JupyterLab; `interact` with pyplot beside it.
 
-A press counts until the new picture is decoded and its frame begins. Presses alternate between the two, back and forth by a
+A press counts until the new picture is decoded for the frame that shows it. Presses alternate between the two, back and forth by a
 step, so that both meet the same machine; once with training paused, once while the panel's training runs.
 
 python -m benchmarks.slider_latency

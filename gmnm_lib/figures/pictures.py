@@ -69,7 +69,7 @@ def to_png(picture: Picture, *, small: bool = False) -> bytes:
 
 def _fast_png(image: Image.Image) -> bytes:
     """PNG (ISO/IEC 15948) of unfiltered rows, only runs compressed: a fifth of the time of PIL's fastest, a fifth larger."""
-    rows = np.asarray(image).reshape(image.height, -1)
+    rows = np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, -1)
     filtered = np.zeros((rows.shape[0], rows.shape[1] + 1), np.uint8)  # each row begins with its filter, 0 for none
     filtered[:, 1:] = rows
     compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
