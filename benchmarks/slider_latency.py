@@ -1,7 +1,7 @@
 """From a key press on a slider to the changed picture on the screen, in the real JupyterLab; `interact` with pyplot beside it.
 
-A press counts until the new picture is decoded for the frame that shows it. Presses alternate between the two, back and forth by a
-step, so that both meet the same machine; once with training paused, once while the panel's training runs.
+A press counts until the new picture is decoded for the frame that shows it. Presses alternate between the two, back and
+forth by a step, with a pause in which the page settles; once with training paused, once while the panel's training runs.
 
 python -m benchmarks.slider_latency
 """
@@ -68,14 +68,15 @@ def measure() -> list[str]:
 
 
 def in_state(notebook: Notebook, state: str, goal: str) -> str:
-    ours, peer = [], []
+    ours: list[float] = []
+    peer: list[float] = []
     for press in range(PRESSES + 5):
         key = "ArrowRight" if press % 2 == 0 else "ArrowLeft"
-        pair = notebook.latency("z₁", key), notebook.latency("y1", key)
-        notebook.page.wait_for_timeout(20)
-        if press >= 5:  # the first ones load what later ones find
-            ours.append(pair[0])
-            peer.append(pair[1])
+        for label, taken in (("z₁", ours), ("y1", peer)):
+            latency = notebook.latency(label, key)
+            notebook.page.wait_for_timeout(100)
+            if press >= 5:  # the first ones load what later ones find
+                taken.append(latency)
     return speed(
         f"slider_latency_{state}",
         ours=ours,
