@@ -78,7 +78,7 @@ def bundle(
         f"{track['label']} from {track['values'][0]:g} to {track['values'][-1]:g}" for track in tracks
     )
     return {
-        "image/png": base64.b64encode(to_png(strip, small=True)).decode(),
+        "image/png": base64.b64encode(to_png(strip.quantize(64), small=True)).decode(),
         "text/plain": f"{caption or 'Still form'}: {turned} ({len(frames)} frames, {sum(map(len, frames)) * 3 // 4000} kB)",
         FRAMES_TYPE: {
             "version": 1,
