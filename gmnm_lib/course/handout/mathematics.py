@@ -161,7 +161,7 @@ def _style_letters(node: Element) -> None:
 
 
 def _letter(letter: str, style: str) -> str:
-    name: str = UNICODE_NAMES.get(letter) or unicodedata.name(letter, "")
+    name = UNICODE_NAMES.get(letter, "") or unicodedata.name(letter, "")
     match = re.fullmatch(r"(?:LATIN|GREEK) (CAPITAL|SMALL) LETTER (?:FINAL )?(\w+)", name)
     if match:
         name = f"{match[1]} {match[2]}"

@@ -10,7 +10,7 @@ import base64
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from gmnm_lib.course.handout.mathematics import mathml
+from gmnm_lib.course.handout.pictures import image
 from gmnm_lib.course.handout.player import player
 from gmnm_lib.course.notebooks import FRAMES, WIDGET
 from gmnm_lib.errors import InputError
 
 HERE = Path(__file__).resolve().parent
 LARGEST = 4_000_000  # bytes of one page
+PICTURES = ("image/svg+xml", "image/png", "image/jpeg")
 FOLDED = 40  # lines: a longer cell starts folded, for it is not read line by line
 FONTS = {
     ("STIX Two Text", "normal", 400): "stix-two-text.woff",
@@ -46,6 +48,8 @@ REMOTE = re.compile(
     r"""<(?:script|img|iframe|source|video|audio|embed|object|link)\b[^>]*?\s(?:src|href|data)\s*=\s*["']?(?!data:|\#)([^"'\s>]+)"""
 )
 PROGRESS = re.compile(r"^.*\r(?!\n).*\n?", re.MULTILINE)
+# What IPython.display.Code brings along for JupyterLab's own page; its rules for `pre` would reach all of ours.
+NOTEBOOK_STYLE = re.compile(r"<style>(?:(?!</style>).)*\.output_html(?:(?!</style>).)*</style>", re.DOTALL)
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
 
@@ -76,8 +80,7 @@ def page(notebook: NotebookNode, *, name: str, folder: Path = Path()) -> str:
         "style": _fonts() + (HERE / "template" / "style.css").read_text(encoding="utf-8"),
         "script": (HERE / "template" / "player.js").read_text(encoding="utf-8"),
     }
-    body, _ = _exporter().from_notebook_node(shown, resources=resources)
-    html = re.sub(r"\n\s*\n+", "\n", body) if "<pre" not in body else body
+    html, _ = _exporter().from_notebook_node(shown, resources=resources)
     _refuse_remote(html)
     if len(html.encode()) > LARGEST:
         place, size = max(((place, len(str(cell))) for place, cell in _places(shown)), key=lambda pair: pair[1])
@@ -215,16 +218,17 @@ def _prepare(output: NotebookNode, place: str) -> None:
             data["text/html"] = player(
                 data.pop(FRAMES), strip=data.pop("image/png", None), alt=alt, place=place, typeset=typeset
             )
-        elif "text/latex" in data:
-            data["text/html"] = _typeset_html(data.pop("text/latex"))
         elif "text/html" in data:
-            data["text/html"] = _typeset_html(data["text/html"])
+            data["text/html"] = _typeset_html(NOTEBOOK_STYLE.sub("", data["text/html"]))
         elif "text/markdown" in data:
             data["text/html"] = _markdown(data.pop("text/markdown"), [], place, Path(), {})
+        elif kind := next((kind for kind in PICTURES if kind in data), None):
+            width = output.metadata.get(kind, {}).get("width")
+            data["text/html"] = image(kind, data[kind], alt=alt, width=width)
+        elif "text/latex" in data:
+            data["text/html"] = _typeset_html(escape(data["text/latex"], quote=False))
     except InputError as error:
         raise error if place in str(error) else InputError(f"In {place}, {error}") from error
-    if "image/png" in data and alt:
-        output.metadata.setdefault("image/png", {})["alt"] = alt
 
 
 def _refuse_remote(html: str) -> None:
@@ -245,11 +249,8 @@ def _fonts() -> str:
 
 
 def _exporter() -> HTMLExporter:
-    order = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
-    exporter = HTMLExporter(
-        config=Config({"NbConvertBase": {"display_data_priority": order}}),
+    return HTMLExporter(
+        config=Config({"NbConvertBase": {"display_data_priority": ["text/html", "text/plain"]}}),
         extra_template_basedirs=[str(HERE)],
         template_name="template",
     )
-    exporter.register_filter("typeset", partial(typeset))
-    return exporter

@@ -6,16 +6,16 @@ picture for each point of their grid, row by row, the last slider fastest.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from gmnm_lib.course.handout.pictures import webp
 from gmnm_lib.errors import InputError
 
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10].decode()
+PREFIX = "data:image/webp;base64,"
 
 
 def player(frames: Mapping[str, Any], *, strip: str | None, alt: str, place: str, typeset: Callable[[str], str]) -> str:
@@ -34,14 +34,16 @@ def player(frames: Mapping[str, Any], *, strip: str | None, alt: str, place: str
     caption = frames.get("caption", "")
     looks = ' class="pixelated"' if frames.get("pixelated") else ""
     rows = "".join(_row(slider, texts, typeset) for slider, texts in zip(sliders, labels, strict=True))
-    data = json.dumps({"labels": labels, "frames": frames["frames"]}, separators=(",", ":")).replace("<", "\\u003c")
-    start = _source(frames["frames"][here])
+    pictures = [webp(frame, exact=False) for frame in frames["frames"]]
+    packed = [picture.removeprefix(PREFIX) for picture in pictures]
+    data = json.dumps({"labels": labels, "frames": packed}, separators=(",", ":")).replace("<", "\\u003c")
+    start = pictures[here]
     return (
         f'<figure class="player" role="group" aria-label="{escape(_plain(caption or alt))}">'
         f'<div class="moving"><img src="{start}" alt="{escape(alt or _plain(caption))}"'
         f' style="width:{int(frames["width"])}px"{looks}>'
         f'<div class="sliders">{rows}</div></div>'
-        f'<img class="strip" src="{_source(strip) if strip else start}" alt="{escape(alt or _plain(caption))}">'
+        f'<img class="strip" src="{webp(strip) if strip else start}" alt="{escape(alt or _plain(caption))}">'
         + (f"<figcaption>{typeset(caption)}</figcaption>" if caption else "")
         + f'<script type="application/json">{data}</script></figure>'
     )
@@ -80,12 +82,6 @@ def _check(frames: Mapping[str, Any], place: str) -> None:
     grid = math.prod(len(slider["values"]) for slider in frames["sliders"])
     if len(frames["frames"]) != grid:
         raise InputError(f"the player of {place} has {len(frames['frames'])} frames for {grid} slider places: {mend}.")
-    if not all(frame.startswith(PNG) for frame in frames["frames"]):
-        raise InputError(f"the player of {place} has a frame that is no PNG: {mend}.")
-
-
-def _source(png: str) -> str:
-    return "data:image/png;base64," + "".join(png.split())
 
 
 def _plain(text: str) -> str:

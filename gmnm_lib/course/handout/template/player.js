@@ -11,7 +11,7 @@ for (const player of document.querySelectorAll(".player")) {
       slider.setAttribute("aria-valuetext", label);
       slider.nextElementSibling.textContent = label;
     });
-    picture.src = "data:image/png;base64," + frames[frame];
+    picture.src = "data:image/webp;base64," + frames[frame];
   };
   for (const slider of sliders) slider.addEventListener("input", show);
   show();
