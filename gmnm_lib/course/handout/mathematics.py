@@ -22,9 +22,12 @@ LIMITS = set("∑∏∐⋂⋃⨀⨁⨂⋁⋀") | {"max", "min", "sup", "inf", "l
 # Signs that the parser takes for letters.
 RELATIONS = {";": ";", ":": ":", "~": "∼"}
 SPACES = {"negativethinmathspace": "-0.167em", "negativemediummathspace": "-0.222em"}
+SPACES_AROUND = {"/": "0", "…": "0.167em", "⋯": "0.167em"}
 CAPITALS = {chr(code) for code in range(0x1D400, 0x1D800) if "CAPITAL" in unicodedata.name(chr(code), "")} | set(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZℒℬℰℱℋℐℳℛ"
 )
+PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}
+BIG = LIMITS | set("∫∬∮")
 BARS = {"|", "‖", "∥"}
 # The spacing forms of the accents. Drawn from ASCII they would sit at the height of a letter's middle.
 ACCENTS = {"~": "˜", "^": "ˆ", "¯": "¯", "―": "¯", "→": "→", "˙": "˙", "¨": "¨", "ˇ": "ˇ"}
@@ -99,8 +102,10 @@ def _mend(node: Element) -> None:
     elif node.tag == "mo" and len(node.text or "") > 1 and (node.text or "").replace(" ", "").isalpha():
         if not _is_limit(node):
             node.tag = "mi"  # an <mo> would get the spaces of a relation: diag (x)
-    elif node.tag == "mo" and node.text == "/":
-        node.attrib.update({"lspace": "0", "rspace": "0"})
+    elif node.tag == "mo" and node.text in {"∞", "∅", "ℏ", "ℓ"}:
+        node.tag = "mi"
+    elif node.tag == "mo" and node.text in SPACES_AROUND:
+        node.attrib.update(dict.fromkeys(("lspace", "rspace"), SPACES_AROUND[node.text]))
     elif node.tag == "mo" and node.text in BARS and node.get("form") is None:
         node.attrib.update({"form": "infix", "lspace": "0.08em", "rspace": "0.08em"})
         node.attrib.setdefault("stretchy", "false")
@@ -192,6 +197,10 @@ def _mend_accent(node: Element) -> None:
         mark.set("stretchy", "true")
 
 
+def _core(node: Element) -> Element:
+    return node[0] if node.tag in {"munder", "mover", "munderover", "msub", "msup", "msubsup"} else node
+
+
 def _join_bars(node: Element) -> None:
     """q||p is written with two bars and means one sign."""
     for left, right in itertools.pairwise(list(node)):
@@ -208,6 +217,8 @@ def _bind_signs(node: Element) -> None:
         opens = before is None or (before.tag == "mo" and before.text not in {")", "]", "}", "!", "⊤", "‖", "|", "∥"})
         if child.tag == "mo" and child.text in {"−", "+", "±"} and opens and node.tag != "mover":
             child.attrib.update({"form": "prefix", "lspace": "0", "rspace": "0"})
+        elif opens and (core := _core(child)).text in BIG:
+            core.set("lspace", "0")  # the sign before it has brought its own
         if child.tag != "mspace" and not (child.tag == "mi" and not child.text):
             before = child
 
@@ -264,6 +275,8 @@ def _opens(node: Element) -> bool:
 
 def _refuse_leftovers(root: Element, source: str) -> None:
     for node in root.iter():
+        if len(node) != PARTS.get(node.tag, len(node)):
+            raise InputError(f"the formula {_short(source)} lacks an argument of a fraction, root or script: add it.")
         text = node.text or ""
         if "\\" in text or node.get("linebreak") == "newline" or (text == "&" and r"\&" not in source):
             what = text.strip() if "\\" in text else "a line break or & outside an environment"

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from html import escape, unescape
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def page(notebook: NotebookNode, *, name: str, folder: Path = Path()) -> str:
         elif cell.cell_type == "code":
             cell["lines"] = cell.source.count("\n") + 1
             cell["is_folded"] = cell["lines"] > FOLDED or "hide-input" in cell.metadata.get("tags", [])
-            cell.outputs = [output for output in map(_clean, cell.outputs) if output is not None]
+            cell.outputs = [output for output in map(_clean, _joined(cell.outputs)) if output is not None]
             for output in cell.outputs:
                 _prepare(output, place)
     title = next((heading for heading in headings if heading["level"] == 1), {"html": escape(name), "text": name})
@@ -137,6 +138,9 @@ def _markdown(source: str, headings: list, place: str, folder: Path, attachments
         html = MarkdownWithMath(
             renderer=renderer, plugins=[import_plugin("strikethrough"), import_plugin("table")]
         ).render(source)
+        html = re.sub(
+            r"<table>.*?</table>", r'<div class="table">\g<0></div>', html, flags=re.DOTALL
+        )  # wide ones scroll
         return _typeset_html(re.sub(r"<p>(<div class=\"equation\">.*?</div>)</p>", r"\1", html, flags=re.DOTALL))
     except InputError as error:
         raise InputError(f"In {place}, {error}") from error
@@ -192,6 +196,17 @@ def _places(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:
         number = cell.get("execution_count")
         first = cell.source.strip().splitlines()[0][:40]
         yield (f"cell [{number}]" if number else f"the cell that starts with {first!r}"), cell
+
+
+def _joined(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
+    """What a cell printed, in one piece: how often the kernel flushed is an accident of the run."""
+    for (kind, _), group in groupby(outputs, key=lambda output: (output.output_type, output.get("name"))):
+        if kind == "stream":
+            first, *others = group
+            first.text += "".join(other.text for other in others)
+            yield first
+        else:
+            yield from group
 
 
 def _clean(output: NotebookNode) -> NotebookNode | None:

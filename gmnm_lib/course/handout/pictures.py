@@ -22,7 +22,7 @@ def webp(png: str, *, exact: bool = True) -> str:
     a generated image are noise in their last bits, which no lossless format can pack. Raises InputError for what is no PNG.
     """
     try:
-        picture = Image.open(io.BytesIO(base64.b64decode(png)), formats=["PNG"])
+        picture: Image.Image = Image.open(io.BytesIO(base64.b64decode(png)), formats=["PNG"])
         picture.load()
     except (binascii.Error, UnidentifiedImageError, OSError) as error:
         raise InputError("a picture is no PNG: draw it with gmnm_lib.figures, or mend its bytes.") from error

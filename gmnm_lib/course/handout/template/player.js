@@ -22,3 +22,11 @@ if (matchMedia("(max-width: 80rem)").matches) document.querySelector("nav detail
 
 // Paper can't unfold.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
+
+// Chromium keeps room for the widest radical sign there is behind every root. Elsewhere the difference is nothing.
+document.fonts.ready.then(() => {
+  for (const root of document.querySelectorAll("msqrt")) {
+    const spare = root.getBoundingClientRect().right - root.lastElementChild.getBoundingClientRect().right;
+    if (spare > 1) root.style.marginRight = `${-spare / parseFloat(getComputedStyle(root).fontSize)}em`;
+  }
+});
