@@ -72,7 +72,7 @@ def run(
                 shutil.copyfile(target, so_far)
             if isinstance(error, PapermillExecutionError):
                 line = f"{error.ename}: {error.evalue}".strip().splitlines()[0]
-                raise WorkFailed(f"{name} stopped at [{error.exec_count}] with {line}") from error
+                raise WorkFailed(f"{name} stopped at [{error.exec_count - bool(parameters)}] with {line}") from error
             if isinstance(error, CellTimeoutError):
                 raise WorkFailed(f"a cell of {name} ran longer than {timeout:g} seconds") from error
             if isinstance(error, DeadKernelError):

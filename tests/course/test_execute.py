@@ -41,7 +41,7 @@ def test_two_runs_give_the_same_bytes_and_the_still_form(tmp_path):
 def test_a_failing_cell_is_named_and_the_lecture_stays_as_it_was(tmp_path):
     path = lecture(tmp_path, "1 / 0")
     before = path.read_bytes()
-    with pytest.raises(WorkFailed, match=r"01_small.ipynb stopped at \[3\] with ZeroDivisionError: division by zero"):
+    with pytest.raises(WorkFailed, match=r"01_small.ipynb stopped at \[2\] with ZeroDivisionError: division by zero"):
         execute(path, progress=False)
     assert path.read_bytes() == before
 
