@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal, cast
@@ -96,6 +96,16 @@ def probe_matmul(rows: int = 128, inner: int = 784, columns: int = 400, rounds: 
         product = (a @ b).double()
     exact = a.double() @ b.double()
     return {"speedup": default / onednn, "error": float((product - exact).norm() / exact.norm())}
+
+
+def flush_vanished(tensors: Iterable[torch.Tensor], below: float = 1e-30) -> None:
+    """Set numbers under `below` to zero, in place.
+
+    A CPU computes many times slower on numbers under 1.2e-38. An optimiser's running mean of a gradient gets there, by 0.9 a
+    step, wherever a unit has died or a pixel is hardly ever on: unflushed, a VAE's later epochs on MNIST take a quarter longer.
+    """
+    for tensor in tensors:
+        tensor.copy_(torch.nn.functional.hardshrink(tensor, below))
 
 
 class GraphedStep:

@@ -95,3 +95,11 @@ def test_a_graphed_step_counts_like_an_eager_one():
     for _ in range(10):
         step()
     assert float(counter) == 10.0
+
+
+def test_flushing_sets_what_has_vanished_to_zero_and_touches_nothing_else():
+    numbers = torch.tensor([1e-40, -1e-40, 1e-31, 0.0, 1e-29, -1e-29, 3.0, -float("inf"), float("nan")])
+    kept = numbers[4:].clone()
+    hardware.flush_vanished([numbers])
+    assert numbers[:4].tolist() == [0.0] * 4
+    torch.testing.assert_close(numbers[4:], kept, rtol=0, atol=0, equal_nan=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gmnm_lib.errors import InputError
 from gmnm_lib.models.vae import VAE
 from gmnm_lib.objectives import Knob, Loss
-from gmnm_lib.trainer import Diverged, Trainer
+from gmnm_lib.trainer import Diverged, Trainer, adam
 
 DATA = torch.rand(210, 16, generator=torch.Generator().manual_seed(0))
 
@@ -76,6 +76,22 @@ def test_it_takes_the_steps_of_a_loop_written_by_hand():
     assert torch.equal(parameters(ours), torch.cat([p.detach().flatten() for p in model.parameters()]))
     assert [r.step for r in reports] == [4, 8, 12, 16, 20]
     assert [r.total for r in reports] == approx([sum(totals[i : i + 4]) / 4 for i in range(0, 20, 4)], rel=1e-6)
+
+
+def test_a_gradient_that_has_stopped_leaves_no_numbers_too_small_to_compute_with():
+    """Plain Adam ends in them, at the same parameters: they are slow and change nothing."""
+    by_hand = nn.Parameter(torch.zeros(()))
+    plain = torch.optim.Adam([by_hand], lr=0.1, fused=True)
+    ours = drift(optimizer=adam)
+    for steps, speed in ((4, 1.0), (896, 0.0)):
+        ours.knobs["speed"] = speed
+        list(ours.run(epochs=steps / ours.steps_per_epoch))
+        for _ in range(steps):
+            by_hand.grad = torch.tensor(speed)
+            plain.step()
+    assert [0 < float(state["exp_avg"]) < 1.2e-38 for state in plain.state.values()] == [True]
+    assert [float(state["exp_avg"]) for state in ours.optimizer.state.values()] == [0.0]
+    assert parameters(ours).tolist() == [float(by_hand.detach())]
 
 
 def test_a_knob_acts_on_the_next_step():
