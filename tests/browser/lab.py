@@ -100,8 +100,9 @@ LATENCY = """async ([label, nth, key]) => {
             if (!image || image.src === before) return;
             observer.disconnect();
             clearTimeout(late);
+            const changed = performance.now() - began;
             await image.decode().catch(() => null);  // Chromium answers with the frame that can show it
-            resolve(performance.now() - began);
+            resolve([changed, performance.now() - began]);
         });
         observer.observe(area, {subtree: true, childList: true, attributes: true, attributeFilter: ['src']});
         began = performance.now();
@@ -152,9 +153,10 @@ class Notebook:
     def wait_for_changes(self, label: str, count: int, seconds: float = 20) -> None:
         self.page.wait_for_function("([l, n]) => changes[l] >= n", arg=[label, count], timeout=seconds * 1000)
 
-    def latency(self, label: str, key: str, nth: int = 0) -> float:
-        """Milliseconds from a key press on a slider to its changed picture on the screen."""
-        return self.page.evaluate(LATENCY, [label, nth, key])
+    def latency(self, label: str, key: str, nth: int = 0) -> tuple[float, float]:
+        """Milliseconds from a key press on a slider to its new picture in the page, and until that is decoded for the screen."""
+        changed, shown = self.page.evaluate(LATENCY, [label, nth, key])
+        return changed, shown
 
 
 @contextmanager
