@@ -4,8 +4,8 @@ A third slider sets the value of a plain Image widget in its own callback: what 
 themselves on this machine, and the least that any slider can take.
 
 A press counts until the page has the new picture (`img.src` changes); the time until it is decoded for the frame that shows it
-is recorded too. Presses take turns, back and forth by a step, with
-a pause in which the page settles; once with training paused, once while the panel's training runs.
+is recorded too. The three take turns, ten presses each,
+back and forth by a step, with a pause in which the page settles; once with training paused, once while the panel's training runs.
 
 python -m benchmarks.slider_latency
 """
@@ -18,7 +18,7 @@ import nbformat
 from benchmarks.record import percentile, significant, speed
 from tests.browser.lab import Notebook, lab
 
-PRESSES = 60
+BLOCKS, PRESSES = 8, 10
 CELLS = [
     """
 import matplotlib.pyplot as plt
@@ -90,13 +90,13 @@ def measure() -> list[str]:
 
 def in_state(notebook: Notebook, state: str, goal: str) -> str:
     taken: dict[str, list[tuple[float, float]]] = {"z₁": [], "y1": [], "w1": []}  # ours, interact, the plain widget
-    for press in range(PRESSES + 5):
-        key = "ArrowRight" if press % 2 == 0 else "ArrowLeft"
+    for _ in range(BLOCKS):
         for label, latencies in taken.items():
-            latency = notebook.latency(label, key)
-            notebook.page.wait_for_timeout(100)
-            if press >= 5:  # the first ones load what later ones find
-                latencies.append(latency)
+            for press in range(PRESSES + 2):
+                latency = notebook.latency(label, "ArrowRight" if press % 2 == 0 else "ArrowLeft")
+                notebook.page.wait_for_timeout(100)
+                if press >= 2:  # the first ones scroll to the slider and select its cell
+                    latencies.append(latency)
     (ours, ours_shown), (peer, peer_shown), (plain, plain_shown) = (
         list(map(list, zip(*latencies, strict=True))) for latencies in taken.values()
     )
