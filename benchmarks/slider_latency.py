@@ -3,9 +3,9 @@
 A third slider sets the value of a plain Image widget in its own callback: what JupyterLab, its server and the browser take by
 themselves on this machine, and the least that any slider can take.
 
-A press counts until the page has the new picture (`img.src` changes); the time until it is decoded for the frame that shows it
-is recorded too. The three take turns, ten presses each,
-back and forth by a step, with a pause in which the page settles; once with training paused, once while the panel's training runs.
+A press counts until the page has the new picture (`img.src` changes); the time until it is decoded for the frame that shows
+it is recorded too. The three take turns, ten presses each, back and forth by a step, with a pause in which the page settles;
+once with training paused, once while the panel's training runs.
 
 python -m benchmarks.slider_latency
 """
