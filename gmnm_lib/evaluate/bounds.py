@@ -26,13 +26,13 @@ class Estimate(NamedTuple):
 
 
 def estimate_elbo(
-    model: LatentVariableModel, x: Tensor, *, samples: int = 64, estimator: Literal["A", "B"] = "B", chunk: int = 2**22
+    model: LatentVariableModel, x: Tensor, *, samples: int = 64, estimator: Literal["A", "B"] = "B", chunk: int = 2**20
 ) -> Estimate:
     """The bound L (Kingma 2014, eq. 2) of each example of x (batch, ...), by `samples` independent draws of estimator A or B."""
     return _repeat(lambda part: elbo(model, part, 1, estimator=estimator), x, samples, draws=1, chunk=chunk)
 
 
-def estimate_iwae(model: LatentVariableModel, x: Tensor, *, k: int, repeats: int = 8, chunk: int = 2**22) -> Estimate:
+def estimate_iwae(model: LatentVariableModel, x: Tensor, *, k: int, repeats: int = 8, chunk: int = 2**20) -> Estimate:
     """L_k (Burda 2016, eq. 8): the mean of `repeats` independent bounds of k draws each. Rises with k to log p(x)."""
     if k < 1:
         raise InputError(f"k is {k}: the importance-weighted bound needs 1 draw or more")

@@ -37,13 +37,15 @@ class Grid(NamedTuple):
 
 
 @torch.no_grad()
-def log_joint(model: LatentVariableModel, x: Tensor, grid: Grid, chunk: int = 2**22) -> Float[Tensor, "points batch"]:
+def log_joint(model: LatentVariableModel, x: Tensor, grid: Grid, chunk: int = 2**20) -> Float[Tensor, "points batch"]:
     """log p(x, z) at each grid point, for each example of x (batch, ...)."""
-    pieces = [
-        model.decode(z[:, None]).log_prob(x) + model.prior().log_prob(z)[:, None]
-        for z in grid.z.split(max(1, chunk // x.numel()))
-    ]
-    return torch.cat(pieces)
+    joint = grid.z.new_empty(
+        len(grid.z), len(x)
+    )  # filled in place: small results between large ones would fragment memory
+    step = max(1, chunk // x.numel())
+    for z, part in zip(grid.z.split(step), joint.split(step), strict=True):
+        part.copy_(model.decode(z[:, None]).log_prob(x) + model.prior().log_prob(z)[:, None])
+    return joint
 
 
 def log_evidence(
