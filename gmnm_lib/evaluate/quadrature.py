@@ -39,9 +39,8 @@ class Grid(NamedTuple):
 @torch.no_grad()
 def log_joint(model: LatentVariableModel, x: Tensor, grid: Grid, chunk: int = 2**20) -> Float[Tensor, "points batch"]:
     """log p(x, z) at each grid point, for each example of x (batch, ...)."""
-    joint = grid.z.new_empty(
-        len(grid.z), len(x)
-    )  # filled in place: small results between large ones would fragment memory
+    # Filled in place: small results kept between large temporaries would fragment memory, to gigabytes.
+    joint = grid.z.new_empty(len(grid.z), len(x))
     step = max(1, chunk // x.numel())
     for z, part in zip(grid.z.split(step), joint.split(step), strict=True):
         part.copy_(model.decode(z[:, None]).log_prob(x) + model.prior().log_prob(z)[:, None])
