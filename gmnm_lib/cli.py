@@ -77,6 +77,29 @@ def _parser() -> argparse.ArgumentParser:
     _add_timeout(one, 60)
 
     one = command(
+        "grade",
+        _grade,
+        "mark a class's notebooks, none of them trusted, and write marks, feedback and a summary",
+        "gmnm grade submissions.zip --out marks",
+    )
+    one.add_argument("submissions", metavar="SUBMISSIONS", help="a folder, or what Moodle or Canvas lets you download")
+    one.add_argument("--out", required=True, metavar="FOLDER", help="where marks, feedback and summary go")
+    one.add_argument("--jobs", type=int, default=2, metavar="N", help="notebooks at a time (%(default)s)")
+    one.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    _add_timeout(one, 20, "the longest that one task may take")
+    one.add_argument("--memory", type=int, default=4096, metavar="MB", help="for one sandbox (%(default)s)")
+    one.add_argument("--seed", type=int, metavar="N", help="fix the hidden checks' draws, so that they can be repeated")
+    wall = one.add_mutually_exclusive_group()
+    wall.add_argument("--sandbox", choices=("bubblewrap", "docker", "podman"), default="bubblewrap", help="the wall")
+    wall.add_argument(
+        "--no-sandbox",
+        dest="sandbox",
+        action="store_const",
+        const="none",
+        help="run students' code on this machine as it is; every mark says so",
+    )
+
+    one = command(
         "handout", _handout, "make one HTML file of a lecture that works offline", "gmnm handout 04 -p seed 7"
     )
     one.add_argument(
@@ -98,14 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_timeout(parser: argparse.ArgumentParser, seconds: int) -> None:
-    parser.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=seconds,
-        metavar="SECONDS",
-        help="the longest that a cell may take (%(default)s)",
-    )
+def _add_timeout(parser: argparse.ArgumentParser, seconds: int, what: str = "the longest that a cell may take") -> None:
+    parser.add_argument("--timeout", type=_seconds, default=seconds, metavar="SECONDS", help=f"{what} (%(default)s)")
 
 
 def _seconds(text: str) -> float:
@@ -168,6 +185,26 @@ def _check(options: argparse.Namespace) -> int:
     report = check(options.notebook, cell_timeout=options.timeout)
     print(as_json(report) if options.json else table(report))
     return 0 if report.points == report.out_of else 1
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from gmnm_lib.course.grade import grade
+
+    results = grade(
+        options.submissions,
+        options.out,
+        jobs=options.jobs,
+        resume=options.resume,
+        timeout=options.timeout,
+        memory=options.memory,
+        sandbox=options.sandbox,
+        seed=options.seed,
+    )
+    human = sum(result.needs_a_human for result in results)
+    print(f"{len(results)} graded, {human} for a human: {options.out}/summary.html")
+    if options.sandbox == "none":
+        print("gmnm: these marks were made without a sandbox, and say so", file=sys.stderr)
+    return 0
 
 
 def _handout(options: argparse.Namespace) -> int:

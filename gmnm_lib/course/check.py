@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -67,7 +68,11 @@ def check(path: str | Path, *, cell_timeout: float = 60, root: Path | None = Non
     """
     path = Path(path)
     submission = read(path)
-    name, exercise = _exercise_of(submission, path, root)
+    known = _released(root or course_root())
+    name = which(submission, known)
+    if name is None:
+        raise InputError(f"{path} has no tasks of this course: check a copy of a notebook from exercises/")
+    exercise = known[name]
     prepared, notes = prepare(submission, exercise)
     outcomes = _outcomes(prepared, cell_timeout, notes)
     return Report(
@@ -75,18 +80,15 @@ def check(path: str | Path, *, cell_timeout: float = 60, root: Path | None = Non
     )
 
 
-def _exercise_of(submission: NotebookNode, path: Path, root: Path | None) -> tuple[str, NotebookNode]:
-    """The released exercise that this notebook answers: by the id in it, else by the tasks they share."""
-    known = _released(root or course_root())
+def which(submission: NotebookNode, known: Mapping[str, NotebookNode]) -> str | None:
+    """The exercise that this notebook answers, by the id in it, else by the tasks they share; None where it is none of them."""
     claimed = exercise_id(submission)
     if claimed in known:
-        return claimed, known[claimed]
+        return claimed
     ours = {grading(cell).get("grade_id") for cell in submission.cells} - {None}
     shared = {name: len(ours & {grading(cell).get("grade_id") for cell in known[name].cells}) for name in known}
     best = max(shared, key=lambda name: shared[name], default=None)
-    if best is None or not shared[best]:
-        raise InputError(f"{path} has no tasks of this course: check a copy of a notebook from exercises/")
-    return best, known[best]
+    return best if best is not None and shared[best] else None
 
 
 def _released(root: Path) -> dict[str, NotebookNode]:

@@ -77,7 +77,13 @@ def _run_nbval(room: Path, report: Path, cell_timeout: float, timeout: float) ->
     )  # small models; several threads on a busy machine wait for each other
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     process = subprocess.Popen(
-        command, cwd=room, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=room,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C is for us, and we end it
     )
     try:
         output, _ = process.communicate(timeout=timeout)

@@ -75,11 +75,20 @@ def read(path: str | Path) -> NotebookNode:
     if path.is_dir():
         raise InputError(f"{path} is a folder: name one .ipynb file in it")
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: check the name of the notebook") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InputError(f"{path} cannot be read as a notebook ({error}): save it again from JupyterLab") from error
+    return parsed(content, path)
+
+
+def parsed(content: bytes, name: str | Path) -> NotebookNode:
+    """The notebook that a file holds, in format 4; `name` is the file's. Raises InputError where it is something else."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} cannot be read as a notebook ({error}): save it again from JupyterLab") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # files older than format 4.5 have no cell ids, which is no fault of theirs
@@ -87,7 +96,7 @@ def read(path: str | Path) -> NotebookNode:
             nbformat.validate(notebook)
     except Exception as error:  # nbformat raises a dozen kinds for a file that is something else
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise InputError(f"{path} is not a notebook ({reason}): save it from JupyterLab as .ipynb") from error
+        raise InputError(f"{name} is not a notebook ({reason}): save it from JupyterLab as .ipynb") from error
     return notebook
 
 

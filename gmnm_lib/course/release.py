@@ -56,6 +56,11 @@ def exercise_id(notebook: NotebookNode) -> str | None:
     return notebook.metadata.get("gmnm", {}).get("exercise")
 
 
+def withheld(notebook: NotebookNode) -> list[str]:
+    """The library's functions that are the answer to a task: a student's code does not find them where it is graded."""
+    return list(notebook.metadata.get("gmnm", {}).get("withheld", []))
+
+
 def tasks_of(notebook: NotebookNode) -> list[Task]:
     """The tasks in order."""
     tasks, heading = [], ""
