@@ -35,7 +35,7 @@ def examine() -> list[Finding]:
     found = [_python(), _course(), *_packages(), _disk()]
     if all(finding.is_well for finding in found):  # with a package missing the rest would only repeat it
         found += [*_hardware(), *_data()]
-    return [*found, _chromium()]
+    return [*found, _bubblewrap(), _chromium()]
 
 
 def _python() -> Finding:
@@ -116,6 +116,12 @@ def _data() -> Iterator[Finding]:
         missing = where == "needs download"
         mend = f"`gmnm data {card.name}` downloads it, or set GMNM_DATA to a folder that has it" if missing else ""
         yield Finding(f"data {card.name}", where, not missing, mend, is_optional=True)
+
+
+def _bubblewrap() -> Finding:
+    path = shutil.which("bwrap")
+    mend = "" if path else "only `gmnm grade` needs it: install your system's package `bubblewrap` (Linux)"
+    return Finding("bubblewrap", path or "not found", path is not None, mend, is_optional=True)
 
 
 def _chromium() -> Finding:

@@ -85,6 +85,7 @@ class Sandbox:
             return [*_bubblewrap(self.library), *_each("--setenv", inside), "--seccomp", str(seccomp), "--", *run]
         command = [self.kind, "run", "--rm", "--interactive", "--name", name, "--network", "none", "--read-only"]
         command += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "64", "--user", "65534"]
+        command += ["--ulimit", "nofile=256:256", "--ulimit", "nproc=4096:4096"]
         command += ["--memory", f"{self.memory}m", "--tmpfs", f"/tmp:size={SCRATCH},mode=1777", "--workdir", "/tmp"]
         for source, target in _mounts(self.library):
             command += ["--volume", f"{source}:{target}:ro"]
@@ -110,7 +111,7 @@ class Sandbox:
         complaint = self.complaint()
         if complaint:
             raise InputError(
-                f"{self.kind} cannot build its wall here ({complaint}): allow user namespaces, or choose another --sandbox"
+                f"{self.kind} cannot build its wall here ({complaint}): mend that, or choose another --sandbox"
             )
 
     def complaint(self) -> str:
