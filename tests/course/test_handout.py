@@ -15,8 +15,9 @@ from PIL import Image
 
 from gmnm_lib.course import WorkFailed
 from gmnm_lib.course.handout import handout
+from gmnm_lib.course.handout.cells import typeset
 from gmnm_lib.course.handout.mathematics import mathml
-from gmnm_lib.course.handout.page import page, typeset
+from gmnm_lib.course.handout.page import page
 from gmnm_lib.course.handout.parameters import checked
 from gmnm_lib.course.handout.pictures import webp
 from gmnm_lib.course.handout.player import player, written

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -15,6 +16,7 @@ from gmnm_lib.errors import InputError
 QUALITY = 85  # of grey frames that are noisy: off by a grey level or two of 256 on average
 
 
+@lru_cache(maxsize=1024)
 def webp(png: str, *, exact: bool = True) -> str:
     """A PNG in base64 as the address of an image: `data:image/webp;base64,...`.
 

@@ -15,6 +15,7 @@ from typing import Any
 from gmnm_lib.course.handout.pictures import webp
 from gmnm_lib.errors import InputError
 
+MOST_VALUES = 64  # a slider: more would be as many pictures to compute, and a hand can't tell them apart
 PREFIX = "data:image/webp;base64,"
 
 
@@ -45,8 +46,19 @@ def player(frames: Mapping[str, Any], *, strip: str | None, alt: str, place: str
         f'<div class="sliders">{rows}</div></div>'
         f'<img class="strip" src="{webp(strip) if strip else start}" alt="{escape(alt or _plain(caption))}">'
         + (f"<figcaption>{typeset(caption)}</figcaption>" if caption else "")
+        + f'<p class="budget">{budget(sliders)}</p>'
         + f'<script type="application/json">{data}</script></figure>'
     )
+
+
+def budget(sliders: Sequence[Mapping[str, Any]]) -> str:
+    """How many pictures stand behind the sliders, for a reader who wonders why they move by steps.
+
+    >>> budget([{"values": [0, 1, 2]}, {"values": [0, 1]}])
+    '3 × 2 pictures, computed beforehand; in the notebook they are computed as you go.'
+    """
+    counts = " × ".join(str(len(slider["values"])) for slider in sliders)
+    return f"{counts} pictures, computed beforehand; in the notebook they are computed as you go."
 
 
 def written(values: Sequence[float]) -> list[str]:
@@ -79,6 +91,10 @@ def _check(frames: Mapping[str, Any], place: str) -> None:
         raise InputError(f"the player of {place} is of version {frames.get('version')!r}, not 1: {mend}.")
     if not all(0 <= slider["default"] < len(slider["values"]) for slider in frames["sliders"]):
         raise InputError(f"the player of {place} has a slider whose default is not among its values: {mend}.")
+    if any(len(slider["values"]) > MOST_VALUES for slider in frames["sliders"]):
+        raise InputError(
+            f"the player of {place} has a slider of more than {MOST_VALUES} values: give it a larger step."
+        )
     grid = math.prod(len(slider["values"]) for slider in frames["sliders"])
     if len(frames["frames"]) != grid:
         raise InputError(f"the player of {place} has {len(frames['frames'])} frames for {grid} slider places: {mend}.")

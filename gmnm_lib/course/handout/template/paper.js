@@ -1,0 +1,43 @@
+async () => {
+  document.querySelectorAll("details").forEach((part) => (part.open = true));
+  await document.fonts.ready;
+  await Promise.all([...document.images].map((picture) => picture.decode()));
+
+  // A printed link to a file beside this one would carry the folder in which it was printed.
+  for (const link of document.querySelectorAll("a[href]"))
+    if (!/^(#|https?:|mailto:)/.test(link.getAttribute("href"))) link.removeAttribute("href");
+
+  // Answers move to the end: who works on paper should not see them under the question.
+  const main = document.querySelector("main");
+  const answers = document.createElement("div");
+  let isQuestions = false;
+  for (const part of main.querySelectorAll("h2, .prose details")) {
+    if (part.matches("h2")) isQuestions = /question/i.test(part.textContent);
+    if (part.matches("h2") || !isQuestions) continue;
+    const question = document.createElement("div");
+    const summary = part.querySelector("summary");
+    question.className = "question";
+    question.innerHTML = summary.innerHTML;
+    part.before(question);
+    summary.remove();
+    const answer = document.createElement("div");
+    answer.className = "answer";
+    answer.append(Object.assign(document.createElement("p"), { className: "asked", innerHTML: question.innerHTML }), ...part.childNodes);
+    part.remove();
+    answers.append(answer);
+  }
+  if (answers.children.length) {
+    const heading = Object.assign(document.createElement("h2"), { textContent: "Answers", id: "answers" });
+    answers.className = "prose answers";
+    answers.prepend(heading);
+    main.append(answers);
+  }
+
+  // What is wider than the paper shrinks.
+  for (const part of document.querySelectorAll(".equation, .table, .output")) {
+    const wide = Math.max(part.scrollWidth, ...[...part.children].map((child) => child.scrollWidth));
+    const share = part.clientWidth / wide;
+    if (share < 1) part.style.fontSize = `${Math.floor(98 * share)}%`;
+  }
+  for (const plot of document.querySelectorAll(".plot")) await Plotly.relayout(plot, { width: plot.clientWidth });
+}
