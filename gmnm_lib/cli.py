@@ -100,17 +100,32 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     one = command(
-        "handout", _handout, "make one HTML file of a lecture that works offline", "gmnm handout 04 -p seed 7"
+        "handout",
+        _handout,
+        "make lectures into files that work offline: HTML whose sliders move, PDF, slides",
+        "gmnm handout 04 --to html,pdf -p seed 7",
     )
     one.add_argument(
         "lectures", nargs="*", metavar="LECTURE", help="a number, a name or a path; all when none is named"
+    )
+    one.add_argument(
+        "--to", action="append", metavar="FORM", help="html (which it is by default), pdf or slides; may be repeated"
     )
     one.add_argument(
         "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter; may be repeated"
     )
     one.add_argument("--profile", choices=("quick", "full"), help="short for -p profile")
     one.add_argument("--out", default="handouts", metavar="FOLDER", help="where the files go (%(default)s)")
+    one.add_argument("--jobs", type=int, default=1, metavar="N", help="lectures that run at a time (%(default)s)")
+    one.add_argument("--fresh", action="store_true", help="run again what FOLDER holds already")
     _add_timeout(one, 600)
+    one.add_argument(
+        "--lecture-timeout",
+        type=_seconds,
+        default=7200,
+        metavar="SECONDS",
+        help="the longest that a lecture may take (%(default)s)",
+    )
 
     one = command("data", _data, "list the data sets, or read some and say what is in them", "gmnm data mnist-5k")
     one.add_argument(
@@ -208,18 +223,29 @@ def _grade(options: argparse.Namespace) -> int:
 
 
 def _handout(options: argparse.Namespace) -> int:
-    from gmnm_lib.course.handout import handout
+    from gmnm_lib.course.handout import HandoutsFailed, handout
 
     given: dict[str, object] = {}
     for name, value in options.p:
         if name in given:
             raise InputError(f"the parameter {name!r} is given twice: keep one -p {name}")
         given[name] = value
-    paths = handout(
-        options.lectures, parameters=given, profile=options.profile, out=options.out, timeout=options.timeout
-    )
-    for path in paths:
-        print(path)
+    try:
+        paths = handout(
+            options.lectures,
+            to=options.to or ["html"],
+            parameters=given,
+            profile=options.profile,
+            out=options.out,
+            timeout=options.timeout,
+            lecture_timeout=options.lecture_timeout,
+            jobs=options.jobs,
+            fresh=options.fresh,
+        )
+    except HandoutsFailed as error:
+        print("\n".join(map(str, error.made)))
+        raise
+    print("\n".join(map(str, paths)))
     return 0
 
 

@@ -221,9 +221,9 @@ def write(notebook: NotebookNode, path: str | Path) -> bool:
     return write_atomically(dumps(notebook), path)
 
 
-def write_atomically(text: str, path: Path) -> bool:
+def write_atomically(text: str | bytes, path: Path) -> bool:
     """Replaces the file in one step, so that an interrupted run leaves the old one whole; False where nothing changed."""
-    data = text.encode()
+    data = text.encode() if isinstance(text, str) else text
     if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,7 @@ def rendered(
     resources = {
         "title": made.title,
         "settings": made.settings,
-        "style": _fonts() + "".join(map(text_of, styles)),
+        "style": fonts() + "".join(map(text_of, styles)),
         "scripts": [*([plots.script()] if made.has_plots else []), *map(text_of, scripts)],
         **more,
     }
@@ -112,7 +112,7 @@ def _refuse_remote(html: str) -> None:
 
 
 @cache
-def _fonts() -> str:
+def fonts() -> str:
     face = '@font-face{{font-family:"{}";font-style:{};font-weight:{};src:url(data:font/woff;base64,{})}}\n'
     return "".join(
         face.format(*look, base64.b64encode((HERE / "fonts" / file).read_bytes()).decode())

@@ -14,15 +14,20 @@ async () => {
   for (const part of main.querySelectorAll("h2, .prose details")) {
     if (part.matches("h2")) isQuestions = /question/i.test(part.textContent);
     if (part.matches("h2") || !isQuestions) continue;
-    const question = document.createElement("div");
     const summary = part.querySelector("summary");
-    question.className = "question";
-    question.innerHTML = summary.innerHTML;
+    const number = answers.children.length + 1;
+    const isNamed = !/^answer/i.test(summary.textContent.trim()); // else the question stands above it
+    const question = document.createElement("div");
+    question.className = isNamed ? "question" : "paper-note";
+    question.innerHTML = isNamed ? summary.innerHTML : `Answer ${number} is at the end.`;
     part.before(question);
+    const asked = document.createElement("p");
+    asked.className = "question";
+    asked.innerHTML = isNamed ? summary.innerHTML : summary.innerHTML.replace(/^answer/i, `Answer ${number}`);
     summary.remove();
     const answer = document.createElement("div");
     answer.className = "answer";
-    answer.append(Object.assign(document.createElement("p"), { className: "asked", innerHTML: question.innerHTML }), ...part.childNodes);
+    answer.append(asked, ...part.childNodes);
     part.remove();
     answers.append(answer);
   }
