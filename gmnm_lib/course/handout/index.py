@@ -82,14 +82,13 @@ def _first(notebook: NotebookNode) -> str:
 
 def _card(entry: dict[str, Any], files: dict[str, str]) -> str:
     """The picture and the title lead to the first form there is."""
-    first = next(iter(files.values()))
+    first = escape(next(iter(files.values())))
     links = " ".join(f'<a href="{escape(file)}">{label}</a>' for label, file in files.items())
-    picture = f'<img src="{entry["cover"]}" alt="">' if entry.get("cover") else ""
+    cover = f'<img src="{entry["cover"]}" alt="">' if entry.get("cover") else ""
+    cover = f'<a class="cover" href="{first}" tabindex="-1" aria-hidden="true">{cover}</a>' if cover else ""
+    title = typeset(entry.get("title", first))
     time = f"<p>{escape(entry['time'])}</p>" if entry.get("time") else ""
-    return (
-        f'<li><a class="cover" href="{escape(first)}" tabindex="-1" aria-hidden="true">{picture}</a>'
-        f'<h3><a href="{escape(first)}">{typeset(entry.get("title", first))}</a></h3>{time}<p class="files">{links}</p></li>\n'
-    )
+    return f'<li>{cover}<h3><a href="{first}">{title}</a></h3>{time}<p class="files">{links}</p></li>\n'
 
 
 def _cover(notebook: NotebookNode) -> str:

@@ -52,7 +52,9 @@ class Ledger:
             for name in ("papermill", "execution"):
                 cell.metadata.pop(name, None)
         write_atomically(dumps(plain), self._notebook)
-        self._write({"run": key, "made": {}, **about})
+        self._write(
+            {"run": key, "made": self.entry.get("made", {}), **about}
+        )  # older files are there until they are remade
 
     def is_made(self, form: str, path: Path, key: str) -> bool:
         """Whether the file is there, of this key, and as it was written."""

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def pdf(html: str) -> bytes:
     Raises InputError where there is no browser, WorkFailed where it can't print the page.
     """
     executable = find_browser()
+    with ThreadPoolExecutor(
+        max_workers=1
+    ) as thread:  # playwright refuses a thread that has an event loop, as a notebook's has
+        return _undated(thread.submit(_printed, html, executable).result())
+
+
+def _printed(html: str, executable: str) -> bytes:
     from playwright.sync_api import Error, sync_playwright
 
     as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # Chromium's own rule
@@ -65,12 +73,11 @@ def pdf(html: str) -> bytes:
                     page.emulate_media(media="print", color_scheme="light")
                     page.goto(source.as_uri())
                     page.evaluate((HERE / "template" / "paper.js").read_text(encoding="utf-8"))
-                    printed = page.pdf(prefer_css_page_size=True, print_background=True, tagged=True, outline=True)
+                    return page.pdf(prefer_css_page_size=True, print_background=True, tagged=True, outline=True)
                 finally:
                     browser.close()
         except Error as error:
             raise WorkFailed(f"Chromium could not print the page: {str(error).splitlines()[0]}") from error
-    return _undated(printed)
 
 
 def _undated(printed: bytes) -> bytes:

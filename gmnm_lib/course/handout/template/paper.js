@@ -44,5 +44,11 @@ async () => {
     const share = part.clientWidth / wide;
     if (share < 1) part.style.fontSize = `${Math.floor(98 * share)}%`;
   }
-  for (const plot of document.querySelectorAll(".plot")) await Plotly.relayout(plot, { width: plot.clientWidth });
+  // What a graphics card drew does not print: a picture of it does.
+  for (const plot of document.querySelectorAll(".plot")) {
+    const [width, height] = [plot.clientWidth, plot.clientHeight];
+    const picture = Object.assign(new Image(width), { src: await Plotly.toImage(plot, { format: "png", width, height, scale: 2 }) });
+    await picture.decode();
+    plot.replaceChildren(picture);
+  }
 }
