@@ -17,7 +17,7 @@ python := .venv/bin/python
 # More arguments for pytest, e.g. `make test ARGS="tests/data -x"`.
 ARGS ?=
 # What `make bench` measures, e.g. `make bench BENCHMARKS=vae_epoch`.
-BENCHMARKS ?= start_up pictures slider_latency vae_epoch
+BENCHMARKS ?= start_up pictures slider_latency handouts vae_epoch
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -29,7 +29,7 @@ test: .venv-test ## run all tests
 	OMP_NUM_THREADS=1 $(python) -m pytest --numprocesses 2 --dist loadscope $(ARGS)
 
 handouts: .venv ## write every lecture as one HTML file that needs no network, into handouts/
-	$(python) -m gmnm_lib.cli handout
+	$(python) -m gmnm_lib.cli handout --jobs 2
 
 bench: .venv-bench ## measure against other libraries, into benchmarks/results/
 	set -e; for name in $(BENCHMARKS); do .venv-bench/bin/python -m benchmarks.$$name; done
