@@ -20,6 +20,8 @@ from gmnm_lib.course.grade.records import Frame
 from gmnm_lib.course.grade.sandbox import Kind, Sandbox, Worker
 from gmnm_lib.course.grade.wire import BrokenMessage, plain
 
+FRAME = {"cell": int, "line": int, "source": str}
+
 
 class TimedOut(Exception):
     """The student's code took more time than a task has."""
@@ -88,7 +90,7 @@ class Pupil:
         if "failed" in reply:
             self._frames[task] = self._told(reply)
             error = self._errors.get(owner)
-            if error and "there is no function called" in str(reply["failed"]):
+            if error and "there is no function called" in reply["failed"]:
                 self._frames[task] = self._frames.get(f"cell {owner}", [])
                 raise CheckFailed(f"{task}: the cell of this task raises {error}")
             raise CheckFailed(plain(reply["failed"], 600))
@@ -134,8 +136,11 @@ class Pupil:
             raise Killed("it ended its own process") from None
         except BrokenMessage as error:
             raise Killed(f"it answered with something else than an array: {error}") from None
-        if reply.get("number") != self._requests:
+        number = reply.get("number")
+        if type(number) is not int or number != self._requests:
             raise Killed("it answered a question that was not asked")
+        if not isinstance(reply.get("failed", ""), str):
+            raise Killed("it failed without words")
         return reply
 
     def _in_time(self) -> None:
@@ -145,9 +150,9 @@ class Pupil:
     def _told(self, reply: dict[str, Any]) -> list[Frame]:
         frames = reply.get("frames")
         return [
-            Frame(frame["cell"], frame["line"], plain(frame.get("source", ""), 200))
+            Frame(frame["cell"], frame["line"], plain(frame["source"], 200))
             for frame in (frames[:8] if isinstance(frames, list) else [])
-            if isinstance(frame, dict) and type(frame.get("cell")) is int and type(frame.get("line")) is int
+            if isinstance(frame, dict) and all(type(frame.get(key)) is kind for key, kind in FRAME.items())
         ]
 
     def _drop(self) -> None:
@@ -163,7 +168,10 @@ class RemoteAnswer(Answer):
         self.name, self._pupil, self._until = task, pupil, until
 
     def __call__(self, *arguments: object) -> Tensor:
-        return self._tensor(self._ask("call", arguments=list(arguments)))
+        found = self._ask("call", arguments=list(arguments))
+        if not isinstance(found, Tensor):
+            raise Killed("it answered with something else than an array")
+        return found
 
     def gradients(self, *arguments: Tensor, cotangent: Tensor) -> list[Tensor | None]:
         found = self._ask("gradients", arguments=list(arguments), cotangent=cotangent)

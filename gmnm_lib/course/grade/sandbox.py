@@ -59,7 +59,7 @@ class Sandbox:
                     stderr=subprocess.DEVNULL,
                     pass_fds=(reading,),
                     cwd=scratch.name if scratch else None,
-                    env=_open_environment(self.library, scratch.name) if scratch else None,
+                    env=self._environment(scratch.name if scratch else ""),
                     start_new_session=True,
                 )
             finally:
@@ -75,6 +75,12 @@ class Sandbox:
             ) from None
         return worker
 
+    def _environment(self, scratch: str) -> dict[str, str] | None:
+        """Of the process that starts a worker; None: ours. bubblewrap stays inside as process 1, for students to read."""
+        if self.kind == "bubblewrap":
+            return {"PATH": os.environ.get("PATH", os.defpath)}
+        return _open_environment(self.library, scratch) if self.kind == "none" else None
+
     def command(self, name: str, seccomp: int) -> list[str]:
         """What starts one worker whose socket is its stdin; `seccomp` is a file descriptor, `name` a container's name."""
         run = [sys.executable, "-P", "-m", "gmnm_lib.course.grade.worker", str(self.memory)]
@@ -82,7 +88,8 @@ class Sandbox:
             return run
         inside = _environment(Path("/library"), "/tmp")
         if self.kind == "bubblewrap":
-            return [*_bubblewrap(self.library), *_each("--setenv", inside), "--seccomp", str(seccomp), "--", *run]
+            wall = [*_bubblewrap(self.library), *_each("--setenv", inside), "--seccomp", str(seccomp), "--", *run]
+            return ["/bin/sh", "-c", 'ulimit -v "$0" && exec "$@"', str(self.memory << 10), *wall]
         command = [self.kind, "run", "--rm", "--interactive", "--name", name, "--network", "none", "--read-only"]
         command += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "64", "--user", "65534"]
         command += ["--ulimit", "nofile=256:256", "--ulimit", "nproc=4096:4096"]

@@ -1,7 +1,8 @@
 """The system calls that a sandboxed student goes without, as the program that Linux runs before each call.
 
 No new process, above all: a limit on their number does not bind root, and a process that cannot be made leaves nothing
-behind. Threads stay, which torch needs. Memory that no limit counts (memfd) and doors into the kernel go too.
+behind. Threads stay, which torch needs. Memory that no limit counts (memfd), doors into the kernel and all sockets but
+local ones go too: some families (a virtual machine's own) know nothing of network namespaces.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from gmnm_lib.errors import InputError
 
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
+AF_UNIX = 1
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # of classic BPF (linux/bpf_common.h)
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data (linux/seccomp.h)
 CLONE_THREAD = 0x00010000
@@ -27,6 +29,7 @@ class Machine:
     token: int
     clone: int
     clone3: int
+    socket: int
     denied: dict[str, int]
 
 
@@ -43,6 +46,7 @@ MACHINES = {
         0xC000003E,
         56,
         435,
+        41,
         SHARED
         | {"fork": 57, "vfork": 58, "ptrace": 101, "mount": 165, "umount2": 166, "add_key": 248, "request_key": 249}
         | {"keyctl": 250, "unshare": 272, "perf_event_open": 298, "setns": 308, "process_vm_readv": 310}
@@ -53,6 +57,7 @@ MACHINES = {
         0xC00000B7,
         220,
         435,
+        198,
         SHARED
         | {"umount2": 39, "mount": 40, "unshare": 97, "ptrace": 117, "mq_open": 180, "msgget": 186, "semget": 190}
         | {"shmget": 194, "add_key": 217, "request_key": 218, "keyctl": 219, "perf_event_open": 241, "setns": 268}
@@ -80,6 +85,13 @@ def program() -> bytes:
     ]
     for number in sorted(machine.denied.values()):
         steps += _unless(EQUAL, number, refuse)
+    steps += [
+        (EQUAL, machine.socket, 0, 4),
+        (LOAD, FIRST_ARGUMENT),
+        *_if(EQUAL, AF_UNIX, skip=1),
+        refuse,
+        (RETURN, ALLOW),
+    ]
     steps += _if(EQUAL, machine.clone, skip=1)
     steps += [(RETURN, ALLOW), (LOAD, FIRST_ARGUMENT), *_if(ANY_BIT, CLONE_THREAD, skip=1), refuse, (RETURN, ALLOW)]
     return b"".join(struct.pack("HBBI", step[0], *(step[2:] or (0, 0)), step[1]) for step in steps)

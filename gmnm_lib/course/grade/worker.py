@@ -51,14 +51,17 @@ def _take_the_wire() -> tuple[int, int]:
 
 
 def _limit(megabytes: int) -> None:
-    """Hard limits, which no process raises again. Processes are limited from outside, as root escapes RLIMIT_NPROC."""
+    """Hard limits, which no process raises again. New processes are refused from outside, as root escapes RLIMIT_NPROC."""
     for kind, limit in (
         (resource.RLIMIT_AS, megabytes << 20),
         (resource.RLIMIT_FSIZE, 64 << 20),
         (resource.RLIMIT_NOFILE, 256),
+        (resource.RLIMIT_NPROC, 4096),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(kind, (limit, limit))
+        given = resource.getrlimit(kind)[1]
+        least = limit if given == resource.RLIM_INFINITY else min(limit, given)
+        resource.setrlimit(kind, (least, least))
 
 
 def _shell() -> InteractiveShell:
