@@ -38,21 +38,58 @@ def gibbs_step(model: DiscreteModel, evidence: Assignment | None = None) -> Step
     _refuse_batch(model, evidence)
     graph = arrays(model, evidence)
     places = torch.tensor([model.variables.index(name) for name in graph.names], dtype=torch.long)
-    classes = [_Class(graph, members) for members in colours(adjacency(graph))]
+    is_pairwise = graph.single.shape[-1] == 2 and all(group.arity == 2 for group in graph.groups)
+    one_class = _BinaryPairs if is_pairwise and _is_finite(graph) else _Class
+    classes = [one_class(graph, members) for members in colours(adjacency(graph))]
 
     def step(state: Tensor) -> Tensor:
-        free = state[:, places]
+        rows = state.T.to(
+            one_class.dtype, memory_format=torch.contiguous_format
+        )  # (variables, chains): whole rows are read and written
+        free = rows[places]
         for one in classes:
-            free[:, one.members] = one.draw(free)
-        state = state.clone()
-        state[:, places] = free
-        return state
+            free[one.members] = one.draw(free)
+        rows[places] = free
+        return rows.T.to(state.dtype)
 
     return step
 
 
+class _BinaryPairs:
+    """Variables without a common factor in a model of bits and pairs: log odds = bias + weights @ the others' bits."""
+
+    dtype = torch.float32
+
+    def __init__(self, graph: Arrays, members: list[int]):
+        self.members = torch.tensor(members)
+        bias = (graph.single[0, :, 1] - graph.single[0, :, 0]).clone()
+        weights = torch.zeros(len(graph.names), len(graph.names), dtype=torch.float64)
+        for group in graph.groups:
+            table = group.tables[0]
+            one, other = group.members.T
+            coupling = table[:, 1, 1] - table[:, 1, 0] - table[:, 0, 1] + table[:, 0, 0]
+            bias.index_add_(0, one, table[:, 1, 0] - table[:, 0, 0])
+            bias.index_add_(0, other, table[:, 0, 1] - table[:, 0, 0])
+            weights.index_put_((one, other), coupling, accumulate=True)
+            weights.index_put_((other, one), coupling, accumulate=True)
+        self.bias = bias[members, None].float()
+        self.weights = weights[members].float().to_sparse()
+
+    def draw(self, free: Tensor) -> Tensor:
+        """A bit for each member in each chain: (members, chains)."""
+        odds = torch.sparse.mm(self.weights, free).add_(self.bias)
+        return (torch.empty_like(odds).uniform_() < odds.sigmoid_()).float()
+
+
+def _is_finite(graph: Arrays) -> bool:
+    tables = [graph.single, *(group.tables for group in graph.groups)]
+    return all(bool(table.isfinite().all()) for table in tables)
+
+
 class _Class:
     """Variables without a common factor, and what their conditionals read."""
+
+    dtype = torch.long
 
     def __init__(self, graph: Arrays, members: list[int]):
         self.members = torch.tensor(members)
@@ -76,10 +113,12 @@ class _Class:
                 self.reads.append((tables, group.members[rows][:, others], strides, base, target))
 
     def draw(self, free: Tensor) -> Tensor:
-        """A state for each member in each chain: (chains, members)."""
-        log = self.single.expand(len(free), *self.single.shape).clone()
+        """A state for each member in each chain: (members, chains). free: (variables, chains)."""
+        chains = free.shape[1]
+        log = self.single[:, None].expand(-1, chains, -1).clone()
         for tables, others, strides, base, target in self.reads:
-            log.index_add_(1, target, tables[(free[:, others] * strides).sum(-1) + base])
+            cell = (free[others] * strides[:, None]).sum(1) + base[:, None]  # (rows, chains)
+            log.index_add_(0, target, tables[cell])
         return draw_from(log)
 
 
