@@ -29,8 +29,11 @@ MOST = 10_000  # files in a zip
 COMPARED = 10  # notebooks of one student that are read at all
 DEPTH = 12  # folders within folders
 NOTEBOOK = (".ipynb", ".ipynb.txt", ".ipynb.json")  # some browsers add a suffix when they save
-MOODLE = re.compile(r"(?P<name>.+?)_(?P<number>\d+)_assignsubmission_[a-z]+(?:_.*)?", re.DOTALL)
-CANVAS = re.compile(r"(?P<name>.+?)(?:_LATE)?_(?P<number>\d+)_\d+_.+", re.DOTALL)
+MOODLE = re.compile(r"(?P<name>.+?)_(?P<number>[0-9]{1,18})_assignsubmission_[a-z]+(?:_(?P<rest>.*))?", re.DOTALL)
+CANVAS = re.compile(r"(?P<name>.+?)(?:_LATE)?_(?P<number>[0-9]{1,18})_[0-9]{1,18}_(?P<rest>.+)", re.DOTALL)
+
+# Students choose their own names and their files'. Eve, who calls herself "Eve_7_1_a", must not become student 7.
+NUMBERS = re.compile(r"(?:^|_)[0-9]+_(?:assignsubmission_|[0-9]{5,}_)")
 
 Read = Callable[[], tuple[bytes, str]]  # (the content, what is the trouble with it)
 
@@ -204,6 +207,7 @@ def _piles(entries: list[_Entry], has_canvas_names: bool) -> list[_Pile]:
     keys: set[str] = set()
     for entry in entries:
         kind, label, name, number = _owner(entry, has_canvas_names)
+        entry = _doubted(entry, has_canvas_names)
         if not label:
             continue
         pile = piles.get((kind, label))
@@ -216,7 +220,7 @@ def _piles(entries: list[_Entry], has_canvas_names: bool) -> list[_Pile]:
             numbers = {kind: number} if number else {}
             pile = piles[kind, label] = _Pile(Student(key, legible_line(name) or "unnamed", **numbers))
         if entry.read is not None:
-            pile.notebooks.append(("/".join(map(legible_line, entry.parts)), entry.read))
+            pile.notebooks.append((_shown(entry.parts), entry.read))
         elif not entry.is_folder:
             pile.others.append(entry.parts[-1])
     return list(piles.values())
@@ -225,14 +229,34 @@ def _piles(entries: list[_Entry], has_canvas_names: bool) -> list[_Pile]:
 def _owner(entry: _Entry, has_canvas_names: bool) -> tuple[str, str, str, str]:
     """(system, what the system or the files tell students apart by, name, number). No label: a file of nobody."""
     top = unicodedata.normalize("NFC", entry.parts[0])  # a Mac and a Linux spell the same name in two ways
-    if found := MOODLE.fullmatch(top):
-        return "moodle", found["number"], found["name"], found["number"]
-    if len(entry.parts) == 1 and has_canvas_names and (found := CANVAS.fullmatch(top)):
-        return "canvas", found["number"], found["name"], found["number"]
+    kind, found = _named(entry, has_canvas_names)
+    if found and not NUMBERS.search(found["rest"] or ""):
+        return kind, found["number"], unicodedata.normalize("NFC", found["name"]), found["number"]
     if len(entry.parts) == 1 and not entry.is_folder:
         stem = next((top[: -len(suffix)] for suffix in NOTEBOOK if top.lower().endswith(suffix)), top)
         top = stem if entry.read is not None else ""
     return "", top, top, ""
+
+
+def _named(entry: _Entry, has_canvas_names: bool) -> tuple[str, re.Match[str] | None]:
+    """(system, what its way of naming tells)."""
+    if found := MOODLE.fullmatch(entry.parts[0]):
+        return "moodle", found
+    return "canvas", CANVAS.fullmatch(entry.parts[0]) if has_canvas_names and len(entry.parts) == 1 else None
+
+
+def _doubted(entry: _Entry, has_canvas_names: bool) -> _Entry:
+    """Never read where the name holds two students' numbers."""
+    _, found = _named(entry, has_canvas_names)
+    if found and entry.read and NUMBERS.search(found["rest"] or ""):
+        return replace(
+            entry, read=_refusal("its name holds the numbers of two students: see whose it is and rename it")
+        )
+    return entry
+
+
+def _shown(parts: tuple[str, ...]) -> str:
+    return legible_line("/".join(parts), 200)
 
 
 def _submission(pile: _Pile) -> Submission:

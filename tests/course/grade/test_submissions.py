@@ -103,6 +103,35 @@ def test_names_are_canvass_only_if_all_are(tmp_path):
     assert keys(found) == ["ada", "group_1_2_a", "group_1_2_b"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Eve_777_assignsubmission_file_x_123_assignsubmission_file_/a.ipynb",
+        "Eve_123_assignsubmission_file_x_777_assignsubmission_file_.ipynb",
+        "eve_777_1_x_12345_678901_a.ipynb",
+        "eve_777_1_12345_678901_a.ipynb",
+    ],
+)
+def test_nobody_takes_anothers_number_by_a_name(tmp_path, name):
+    """Students choose their names and their files'; only one of the two numbers was written by the system."""
+    members = {name: b"1", "bob_777_20001_a.ipynb": b"2"}
+    bob, eve = sorted(find_submissions(pack(tmp_path / "all.zip", members)), key=lambda one: one.student.key.lower())
+    assert bob.content == b"2" and bob.student.key.startswith("bob")
+    assert (eve.student.canvas, eve.student.moodle, eve.content) == ("", "", b"")
+    assert "numbers of two students" in eve.trouble
+
+
+def test_small_numbers_in_a_files_name_are_the_files(tmp_path):
+    (one,) = find_submissions(pack(tmp_path / "all.zip", {"ada_7_20001_hw_1_2_2024_10_05_final.ipynb": b"1"}))
+    assert (one.student.canvas, one.trouble) == ("7", "")
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "\u0661\u0662"])
+def test_a_number_that_no_system_gives_is_no_number(tmp_path, digits):
+    (one,) = find_submissions(pack(tmp_path / "all.zip", {f"eve_{digits}_20001_a.ipynb": b"1"}))
+    assert one.student.canvas == "" and len(one.file) <= 201
+
+
 def test_one_notebook_is_one_student(tmp_path):
     lay(tmp_path, ada=b"1")
     assert keys(find_submissions(tmp_path / "ada.ipynb")) == ["ada"]
