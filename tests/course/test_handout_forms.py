@@ -241,11 +241,14 @@ def test_a_pdf_without_playwright_or_browser_names_the_package_before_anything_r
     assert not (tmp_path / "out").exists()
 
 
-def test_the_times_of_printing_are_written_over_in_place():
-    one = b"%PDF /CreationDate (D:20260102030405+00'00')\n/ModDate (D:20260102030406+00'00')>> rest"
-    two = one.replace(b"2026010203", b"2031010203")
-    assert paper._undated(one) == paper._undated(two)
-    assert len(paper._undated(one)) == len(one)
+def test_what_differs_from_one_printing_to_the_next_is_written_over_in_place():
+    one = b"%PDF /CreationDate (D:20260102030405+00'00')\n/ModDate (D:20260102030406+00'00')>>\n"
+    heads = b"/ID (node00000251) /ID (node00000250) /Headers [(node00000251)]"
+    other = one.replace(b"2026010203", b"2031010203") + heads.replace(b"25", b"97")
+    settled = paper._settled(one + heads)
+    assert settled == paper._settled(other)
+    assert settled.endswith(b"/ID (node00000002) /ID (node00000001) /Headers [(node00000002)]")
+    assert len(settled) == len(one + heads)
 
 
 @pytest.mark.parametrize("to", [["docx"], ["html,epub"], [""]])

@@ -18,10 +18,12 @@ from gmnm_lib.errors import InputError
 
 HERE = Path(__file__).resolve().parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+# The PDF calls its creator by the name of the browser, and Chromium's own tells the system.
+QUIET = ("--user-agent=gmnm", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 WIDTH = 642  # CSS pixels between the margins that style.css gives an A4 page: 210 mm - 2 x 20 mm
 SECONDS = 120
 DATES = re.compile(rb"/(CreationDate|ModDate) \(D:(\d{14})")
+HEADS = re.compile(rb"\(node\d{8}\)")
 
 
 def find_browser() -> str:
@@ -54,7 +56,7 @@ def pdf(html: str) -> bytes:
     with ThreadPoolExecutor(
         max_workers=1
     ) as thread:  # playwright refuses a thread that has an event loop, as a notebook's has
-        return _undated(thread.submit(_printed, html, executable).result())
+        return _settled(thread.submit(_printed, html, executable).result())
 
 
 def _printed(html: str, executable: str) -> bytes:
@@ -80,6 +82,12 @@ def _printed(html: str, executable: str) -> bytes:
             raise WorkFailed(f"Chromium could not print the page: {str(error).splitlines()[0]}") from error
 
 
-def _undated(printed: bytes) -> bytes:
-    """Without the times of printing: written over in place, for the file's own table counts bytes."""
-    return DATES.sub(lambda match: b"/" + match[1] + b" (D:20000101000000", printed)
+def _settled(printed: bytes) -> bytes:
+    """Without what differs from one printing to the next: times, and the numbers by which Chromium calls a table's heads.
+
+    Both are written over in place, for the file's own table counts bytes. The numbers keep their order.
+    """
+    calm = DATES.sub(lambda match: b"/" + match[1] + b" (D:20000101000000", printed)
+    heads = sorted(set(HEADS.findall(calm)))
+    numbers = {head: b"(node%08d)" % number for number, head in enumerate(heads, 1)}
+    return HEADS.sub(lambda match: numbers[match[0]], calm)
