@@ -138,5 +138,4 @@ def growth() -> str:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")  # pgmpy's own deprecations
-    torch.set_num_threads(1)
     print("\n".join([sampling(), growth(), *against_pgmpy()]))
