@@ -114,5 +114,9 @@ def _contents(path: Path) -> bytes:
 @cache
 def _versions() -> bytes:
     """Python and the packages that the course declares."""
-    names = sorted({Requirement(line).name for line in metadata.requires("gmnm") or [] if "extra ==" not in line})
+    try:
+        declared = metadata.requires("gmnm") or []
+    except metadata.PackageNotFoundError:  # a checkout that was never installed: `gmnm doctor` says so
+        declared = []
+    names = sorted({Requirement(line).name for line in declared if "extra ==" not in line})
     return "\n".join([platform.python_version(), *(f"{name} {metadata.version(name)}" for name in names)]).encode()
