@@ -17,7 +17,7 @@ from gmnm_lib.course.handout.cells import content
 from gmnm_lib.course.handout.index import about
 from gmnm_lib.course.handout.page import Links, Neighbour, page
 from gmnm_lib.course.handout.player import player
-from gmnm_lib.course.handout.slides import slides
+from gmnm_lib.course.handout.slides import OWN_SIZE, slides
 from gmnm_lib.course.notebooks import FRAMES, course_root
 from gmnm_lib.errors import InputError
 
@@ -87,6 +87,10 @@ def test_slides_are_the_same_twice_and_ask_for_nothing():
     assert html == slides(notebook, name="deck")
     assert "sourceMappingURL" not in html
     assert "reveal.js 5" in html
+
+
+def test_what_fits_a_page_fits_its_slides():
+    assert 0 < len(slides(shown(), name="deck").encode()) - len(page(shown(), name="deck").encode()) < OWN_SIZE
 
 
 def test_links_lead_to_the_neighbours_and_a_page_alone_has_none():

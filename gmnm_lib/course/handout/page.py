@@ -76,9 +76,13 @@ def rendered(
     *,
     styles: Iterable[str] = ("template/style.css",),
     scripts: Iterable[str] = ("template/player.js",),
+    own_size: int = 0,
     **more: Any,
 ) -> str:
-    """`made` through one of our templates, with fonts, styles and scripts inlined; refused where it is not whole."""
+    """`made` through one of our templates, with fonts, styles and scripts inlined; refused where it is not whole.
+
+    own_size: bytes that the form itself brings and a page has not.
+    """
     resources = {
         "title": made.title,
         "settings": made.settings,
@@ -88,7 +92,7 @@ def rendered(
     }
     html, _ = _exporter(template).from_notebook_node(made.notebook, resources=resources)
     _refuse_remote(html)
-    largest = LARGEST_WITH_PLOTS if made.has_plots else LARGEST
+    largest = (LARGEST_WITH_PLOTS if made.has_plots else LARGEST) + own_size
     if len(html.encode()) > largest:
         place, size = max(((place, len(str(cell))) for place, cell in places(made.notebook)), key=lambda pair: pair[1])
         raise InputError(

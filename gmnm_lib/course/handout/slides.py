@@ -16,6 +16,7 @@ from gmnm_lib.course.handout.cells import content
 from gmnm_lib.course.handout.page import Links, rendered
 
 FOLDED = 4  # lines: from the back row nobody reads more
+OWN_SIZE = 200_000  # of reveal.js: what fits a page fits its slides
 TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
 HEADING = re.compile(r"\s*<h[12][^>]*>(.*?)(?:<a class=\"anchor\".*?)?</h[12]>", re.DOTALL)
 FENCE = re.compile(r"^\s*(```|~~~)")
@@ -42,6 +43,7 @@ def slides(notebook: NotebookNode, *, name: str, folder: Path = Path()) -> str:
         "slides.html.j2",
         styles=["reveal/reveal.css", "template/style.css", "template/slides.css"],
         scripts=["reveal/reveal.js", "template/player.js", "template/slides.js"],
+        own_size=OWN_SIZE,
         links=Links(),
     )
 
