@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FRAMES = 8  # lines of a traceback that are told
 CELL = re.compile(r"<ipython-input-(\d+)-")
+IN_CELL = re.compile(CELL.pattern + r"\w+>")
 
 
 def main() -> None:
@@ -95,7 +96,9 @@ def _run(shell: InteractiveShell, cell: int, source: str) -> dict[str, Any]:
     shell.execution_count = cell
     outcome = shell.run_cell(source, store_history=False)
     error = outcome.error_before_exec or outcome.error_in_exec
-    return {"failed": f"{type(error).__name__}: {error}", "frames": _frames(error)} if error is not None else {}
+    if error is None:
+        return {}
+    return {"failed": IN_CELL.sub(r"code cell \1", f"{type(error).__name__}: {error}"), "frames": _frames(error)}
 
 
 def _call(function: object, request: dict[str, Any]) -> dict[str, Any]:
