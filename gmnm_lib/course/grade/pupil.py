@@ -77,9 +77,7 @@ class Pupil:
     def ask(self, task: str, until: float, **request: Any) -> Any:
         """What the function of a task answers. CheckFailed, TimedOut or Killed, as it may be."""
         owner = self.brief.owners.get(task, 0)
-        started = time.monotonic()
         worker = self._ready()
-        until += time.monotonic() - started  # running the cells is not the task's time
         if owner in self._culprits:
             raise self._culprits[owner]
         try:
@@ -95,6 +93,12 @@ class Pupil:
                 raise CheckFailed(f"{task}: the cell of this task raises {error}")
             raise CheckFailed(plain(reply["failed"], 600))
         return reply.get("value")
+
+    def prepare(self) -> float:
+        """Sees to it that there is a worker; the seconds that this took, which are no task's own."""
+        started = time.monotonic()
+        self._ready()
+        return time.monotonic() - started
 
     def close(self) -> None:
         """Ends the worker and writes the account: {task: the lines of its traceback}."""
@@ -183,6 +187,7 @@ class RemoteAnswer(Answer):
         return found
 
     def _ask(self, do: str, **request: Any) -> Any:
+        self._until += self._pupil.prepare()
         return self._pupil.ask(self.name, self._until, do=do, function=self.name, **request)
 
 
