@@ -98,14 +98,15 @@ class Classroom:
         account = str(self.private / "account.json")
         return Brief(cells.run, cells.owners, kind, str(self.library), memory, seconds, whole, account, "7")
 
-    def survivors(self):
-        """The workers of these sandboxes, and all below them, that are alive after two seconds."""
-        end = time.monotonic() + 2
-        while alive := [one.pid for one in psutil.process_iter(["cmdline"]) if str(self.library) in _command(one)]:
-            if time.monotonic() > end:
+    def survivors(self, wait=2.0, besides=()):
+        """The workers of these sandboxes, and all below them, that are alive after `wait` seconds."""
+        end = time.monotonic() + wait
+        while alive := {one.pid for one in psutil.process_iter(["cmdline"]) if str(self.library) in _command(one)}:
+            alive -= set(besides)
+            if not alive or time.monotonic() > end:
                 break
             time.sleep(0.05)
-        return alive
+        return sorted(alive)
 
     def examine(self, notebook, **terms):
         """Task -> Verdict: the check notebook's own cells, run here instead of under nbval."""
