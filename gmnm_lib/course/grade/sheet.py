@@ -85,22 +85,23 @@ class Exercise:
                 owners[name] = number
                 if cell.source.strip() and released_source(cell.source) != released_source(stubs[name]):
                     untouched.discard(name)
-        ran = [(number, cell) for number, cell in numbered if not is_check(cell)]
-        return Cells(self._needed(ran), owners, untouched, notes)
+        return Cells(self._needed(numbered), owners, untouched, notes)
 
-    def _needed(self, cells: list[tuple[int, NotebookNode]]) -> list[tuple[int, str]]:
-        """Without the cells of the course itself whose names no cell of the student's speaks of.
+    def _needed(self, numbered: list[tuple[int, NotebookNode]]) -> list[tuple[int, str]]:
+        """Without the checks, and without those cells of the course itself that no check can depend on.
 
-        They have no other effect, and an experiment takes seconds. Only text is searched: to parse a student's code could
-        end this process.
+        These are the ones after the last check, and the ones whose names no cell of the student's speaks of: they have no
+        other effect, and an experiment takes seconds. Only text is searched: to parse a student's code could end this process.
         """
+        cells = [(number, cell) for number, cell in numbered if not is_check(cell)]
+        last = max((number for number, cell in numbered if is_check(cell)), default=0)
         courses = {released_source(cell.source) for cell in self.released.cells if not is_solution(cell)}
         own = {number for number, cell in cells if released_source(cell.source) not in courses}
         text = "\n".join(cell.source for number, cell in cells if number in own)
         words = set(re.findall(r"\w+", text))
         needed = set(own)
         for number, cell in reversed(cells):
-            if number not in own and words & set(_bound(cell.source)):
+            if number < last and number not in own and words & set(_bound(cell.source)):
                 needed.add(number)
                 words |= _loaded(cell.source)
         return [(number, cell.source.replace("\r\n", "\n")) for number, cell in cells if number in needed]

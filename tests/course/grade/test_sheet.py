@@ -5,6 +5,7 @@ import pytest
 from nbformat.v4 import new_code_cell
 
 from gmnm_lib.course.grade.sheet import MOST_CELLS, Exercise, tame
+from gmnm_lib.course.release import is_check
 from gmnm_lib.errors import InputError
 
 
@@ -12,9 +13,11 @@ def run_by(classroom, notebook):
     return [source for _, source in classroom.exercise.cells_of(tame(notebook)).run]
 
 
-def with_an_experiment(classroom):
+def with_an_experiment(classroom, *, at_the_end=False):
     """The course's exercise with a cell of its own that takes long, and that binds `weights` from `model`."""
     solution = nbformat.from_dict(classroom.exercise.solution)
+    last_check = max(place for place, cell in enumerate(solution.cells) if is_check(cell))
+    place = len(solution.cells) if at_the_end else last_check
     for name, source in (("model", "model = 1"), ("experiment", "weights = model")):
         marks = {
             "grade": False,
@@ -24,7 +27,8 @@ def with_an_experiment(classroom):
             "task": False,
             "grade_id": name,
         }
-        solution.cells.append(new_code_cell(source, metadata={"nbgrader": marks}))
+        solution.cells.insert(place, new_code_cell(source, metadata={"nbgrader": marks}))
+        place += 1
     return Exercise.of(solution, classroom.stem)
 
 
@@ -37,6 +41,13 @@ def test_a_cell_of_the_course_is_run_only_where_a_cell_of_the_students_speaks_of
     classroom.cell(notebook, "double_a").source = "def double_a(x):\n    return 2 * x + 0 * weights"
     needed = [source for _, source in exercise.cells_of(tame(notebook)).run]
     assert needed.index("model = 1") < needed.index("weights = model")
+
+
+def test_what_the_course_shows_after_the_last_check_is_not_run(classroom):
+    exercise = with_an_experiment(classroom, at_the_end=True)
+    notebook = nbformat.from_dict(exercise.released)
+    classroom.cell(notebook, "double_a").source = "def double_a(x):\n    return 2 * x + 0 * weights"
+    assert "weights = model" not in [source for _, source in exercise.cells_of(tame(notebook)).run]
 
 
 def test_a_cell_of_the_course_that_was_changed_runs_as_the_course_wrote_it(classroom):
