@@ -172,13 +172,14 @@ class Worker:
 def _bubblewrap(library: Path) -> list[str]:
     command = ["bwrap", "--unshare-all", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox", "--clearenv"]
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    # /tmp comes first: this Python may lie there.
+    command += ["--size", str(SCRATCH), "--tmpfs", "/tmp", "--dir", "/tmp/matplotlib"]
     for source, target in _mounts(library):
         command += ["--ro-bind", str(source), str(target)]
     for name in ("bin", "sbin", "lib", "lib32", "lib64"):
         if Path("/", name).is_symlink():
             command += ["--symlink", os.readlink(Path("/", name)), f"/{name}"]
     command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
-    command += ["--size", str(SCRATCH), "--tmpfs", "/tmp", "--dir", "/tmp/matplotlib"]
     for cache in library.glob("fontlist-*.json"):  # else matplotlib looks for fonts anew, which takes seconds
         command += ["--ro-bind", str(cache), f"/tmp/matplotlib/{cache.name}"]
     return [*command, "--remount-ro", "/", "--chdir", "/tmp"]
