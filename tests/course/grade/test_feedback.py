@@ -156,6 +156,10 @@ def test_the_files_name_is_a_plain_one(key):
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,70}\.html", feedback_name(Student(key, "")))
 
 
+def test_the_files_name_is_read_as_the_students():
+    assert feedback_name(Student("Émilie du Châtelet_12", "")).startswith("emilie-du-chatelet-12-")
+
+
 def test_the_files_names_differ_even_without_capitals_and_accents():
     keys = ["Ada", "ada", "áda", "ada ", "a-da", "a_da", "陳", "省", "x" * 100, "x" * 101]
     assert len({feedback_name(Student(key, "")) for key in keys}) == len(keys)
