@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.course.grade.attacks import ATTACKS, GROUPS
+from tests.course.grade import attacks, attacks_on_answers
 
 REPOSITORY = Path(__file__).parents[3]
+# Name of the group -> attack -> cell.
+GROUPS = {
+    name: value
+    for module in (attacks, attacks_on_answers)
+    for name, value in vars(module).items()
+    if name.isupper() and isinstance(value, dict)
+}
+ATTACKS = {attack: group for group, cells in GROUPS.items() for attack in cells}
 ENDS = {"failed", "timed out", "killed"}
 
 
