@@ -126,5 +126,7 @@ def _bubblewrap() -> Finding:
 
 def _chromium() -> Finding:
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    mend = "" if path else "only handouts in PDF and the browser tests need it: install your system's package `chromium`"
+    mend = (
+        "" if path else "only handouts in PDF and the browser tests need it: install your system's package `chromium`"
+    )
     return Finding("chromium", path or "not found", path is not None, mend, is_optional=True)
