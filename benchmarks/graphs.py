@@ -42,17 +42,11 @@ def random_grid(side: int, seed: int) -> UndirectedModel:
 
 def with_pgmpy(model: UndirectedModel) -> Callable[[], dict[str, Tensor]]:
     """All marginals by its junction tree; the model is built beforehand. It has no message passing on loopy graphs."""
-    from pgmpy.factors.discrete import DiscreteFactor
     from pgmpy.inference import BeliefPropagation
-    from pgmpy.models import DiscreteMarkovNetwork
 
-    theirs = DiscreteMarkovNetwork()
-    theirs.add_nodes_from(model.variables)
-    for factor in model.factors:
-        if len(factor.variables) == 2:
-            theirs.add_edge(*factor.variables)
-        shape = [model.cardinality(name) for name in factor.variables]
-        theirs.add_factors(DiscreteFactor(factor.variables, shape, factor.log.exp().numpy()))
+    from tests.graphs.with_pgmpy import network
+
+    theirs = network(model)
 
     def marginals() -> dict[str, Tensor]:
         inference = BeliefPropagation(theirs)

@@ -80,25 +80,13 @@ def test_a_batch_of_cases_is_each_case_by_itself():
 
 
 def test_pgmpy_finds_the_same_marginals():
-    from pgmpy.factors.discrete import DiscreteFactor
     from pgmpy.inference import VariableElimination
-    from pgmpy.models import DiscreteMarkovNetwork
+
+    from tests.graphs.with_pgmpy import network
 
     for seed in range(5):
         model = undirected(seed, zeros=False, arity=2)
-        theirs = DiscreteMarkovNetwork()
-        theirs.add_nodes_from(model.variables)
-        for factor in model.factors:
-            if len(factor.variables) == 2:
-                theirs.add_edge(*factor.variables)
-            shape = [model.cardinality(name) for name in factor.variables]
-            theirs.add_factors(DiscreteFactor(factor.variables, shape, factor.log.exp().numpy()))
-        ones = [
-            DiscreteFactor([name], [model.cardinality(name)], [1.0] * model.cardinality(name))
-            for name in model.variables
-        ]
-        theirs.add_factors(*ones)
-        inference = VariableElimination(theirs)
+        inference = VariableElimination(network(model))
         for name, p in JunctionTree(model).marginals().items():
             values = torch.as_tensor(inference.query([name], show_progress=False).values)  # up to a constant
             torch.testing.assert_close(p, values / values.sum(), atol=1e-9, rtol=0)

@@ -12,6 +12,7 @@ from gmnm_lib.course.checks.ising import Ising
 from gmnm_lib.graphs import enumeration, ising_grid
 from gmnm_lib.graphs.gaussian_mixture import GaussianMixture
 from gmnm_lib.graphs.mean_field import sweeps
+from tests.course.checks.no_answer import ANYWHERE
 
 
 def bound(log_joint, q):
@@ -123,23 +124,6 @@ def test_a_right_answer_passes_with_one_line(task, function, seed, capsys):
     assert capsys.readouterr().out.count("\n") == 1
 
 
-def stub(*_):
-    raise NotImplementedError()
-
-
-def crash(*_):
-    return torch.ones(3) @ torch.ones(4)
-
-
-ANYWHERE = [
-    (stub, "not implemented yet"),
-    (crash, "it raised RuntimeError"),
-    (lambda *_: None, "returned None"),
-    (lambda *_: "0.5", "wrong type: expected a tensor, found a str"),
-    (lambda *_: torch.zeros(2, 13, 3, 1), "wrong shape, expected"),
-    (lambda: 1.0, "it raised TypeError"),
-    (3.5, "no such function"),
-]
 TASKS = list(dict.fromkeys(task for task, _ in RIGHT))
 
 
