@@ -1,0 +1,166 @@
+"""The restricted Boltzmann machine (Smolensky 1986; Hinton 2002): a graphical model that is also a layer of a network.
+
+    E(v, h) = -b'v - c'h - v'Wh                                     binary v
+    E(v, h) = sum_i (v_i - b_i)^2 / 2 sigma_i^2 - c'h - (v / sigma^2)'Wh    real v (Cho, Ilin & Raiko 2011)
+    p(v, h) = exp(-E(v, h)) / Z
+
+No edge joins two visible units or two hidden ones, so that each side is independent given the other: one matrix product
+draws a whole layer.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Independent
+
+from gmnm_lib.errors import InputError
+from gmnm_lib.networks import bernoulli, diagonal_normal
+from gmnm_lib.objectives import Knob, Loss
+from gmnm_lib.randomness import flips
+
+LOG_2_PI = math.log(2 * math.pi)
+
+
+class RBM(nn.Module):
+    """Shapes: v (batch, visible), in [0, 1] where binary; h (batch, hidden), bits. Energies in nats an example.
+
+    particles: 0 starts the negative phase at the data (contrastive divergence, Hinton 2002); n keeps n chains of the model's
+    own between steps (persistent contrastive divergence, Tieleman 2008).
+    base: (visible,) means of the data, at which the visible biases start (Hinton 2012, section 8).
+    """
+
+    def __init__(
+        self,
+        visible: int = 784,
+        hidden: int = 500,
+        *,
+        units: Literal["bernoulli", "gaussian"] = "bernoulli",
+        particles: int = 0,
+        base: Float[Tensor, " visible"] | None = None,
+    ):
+        super().__init__()
+        if units not in ("bernoulli", "gaussian"):
+            raise InputError(f"units is {units!r}: choose 'bernoulli' or 'gaussian' visible units")
+        if particles < 0:
+            raise InputError(f"particles is {particles}: choose 0 (start at the data) or more chains")
+        self.visible, self.hidden, self.units = visible, hidden, units
+        self.weights = nn.Parameter(0.01 * torch.randn(visible, hidden))
+        self.visible_bias = nn.Parameter(torch.zeros(visible))
+        self.hidden_bias = nn.Parameter(torch.zeros(hidden))
+        if units == "gaussian":
+            self.log_variance = nn.Parameter(torch.zeros(visible))
+        if base is not None:
+            self.visible_bias.data.copy_(base if units == "gaussian" else base.clamp(0.01, 0.99).logit())
+        self.particles: Tensor | None
+        self.register_buffer("particles", self.start(particles) if particles else None)
+
+    def check_data(self, v: Tensor) -> None:
+        """InputError where `v` is nothing that this machine could have drawn: another width, or greys outside [0, 1]."""
+        if v.shape[-1] != self.visible or not v.is_floating_point():
+            raise InputError(
+                f"v has shape {tuple(v.shape)} and type {v.dtype}: this RBM takes floats of shape (batch, {self.visible})"
+            )
+        if self.units == "bernoulli" and not bool(((v >= 0) & (v <= 1)).all()):
+            raise InputError(
+                f"v reaches from {v.min():g} to {v.max():g}: binary units take values in [0, 1]; scale v, or use units='gaussian'"
+            )
+
+    def energy(self, v: Float[Tensor, "*batch visible"], h: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch"]:
+        """E(v, h)"""
+        return self._visible_energy(v) - (self._field(v) * h).sum(-1)
+
+    def free_energy(self, v: Float[Tensor, "*batch visible"]) -> Float[Tensor, "*batch"]:
+        """F(v) = -log sum_h exp(-E(v, h)), so that p(v) = exp(-F(v)) / Z."""
+        return self._free_energy(v, self._field(v))
+
+    def hidden_free_energy(self, h: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch"]:
+        """-log of the sum (the integral) of exp(-E(v, h)) over v: the same machine seen from its hidden side."""
+        field = h @ self.weights.T
+        if self.units == "bernoulli":
+            return -h @ self.hidden_bias - F.softplus(field + self.visible_bias).sum(-1)
+        precision = (-self.log_variance).exp()
+        log_mass = 0.5 * ((field + 2 * self.visible_bias) * field * precision + self.log_variance + LOG_2_PI)
+        return -h @ self.hidden_bias - log_mass.sum(-1)
+
+    def propup(self, v: Float[Tensor, "*batch visible"], beta: float | Tensor = 1.0) -> Independent:
+        """p(h|v) of the machine at inverse temperature beta, p proportional to exp(-beta E)."""
+        return bernoulli(logits=beta * self._field(v))
+
+    def propdown(self, h: Float[Tensor, "*batch hidden"], beta: float | Tensor = 1.0) -> Independent:
+        """p(v|h) of the machine at inverse temperature beta."""
+        mean = self.visible_bias + h @ self.weights.T
+        if self.units == "bernoulli":
+            return bernoulli(logits=beta * mean)
+        return diagonal_normal(mean, self.log_variance - torch.as_tensor(beta).log())
+
+    def gibbs_step(
+        self, v: Float[Tensor, "*batch visible"], beta: float | Tensor = 1.0
+    ) -> Float[Tensor, "*batch visible"]:
+        """v' ~ p(v|h), h ~ p(h|v): leaves p(v) as it is, and walks towards it from anywhere."""
+        return self._down(flips(self.propup(v, beta).mean), beta)
+
+    def loss(
+        self,
+        v: Float[Tensor, "batch visible"],
+        *,
+        k: Annotated[int, Knob(1, 25)] = 1,
+        temperature: Annotated[float, Knob(0.5, 4)] = 1.0,
+    ) -> Loss:
+        """F(data) - F(chain): its gradient is the log-likelihood's, but for the chain, which is k steps from its start (CD-k).
+
+        The difference is no likelihood and no bound of one: it may fall while the likelihood does.
+        temperature: of the chain. Above 1 it crosses between modes that training at 1 would leave apart.
+        """
+        field = self._field(v)
+        with torch.no_grad():
+            beta = 1 / torch.as_tensor(temperature)
+            if self.particles is None:  # the data's own hidden field is known already
+                chain = self._down(flips((beta * field).sigmoid_()), beta)
+            else:
+                chain = self.gibbs_step(self.particles, beta)
+            for _ in range(k - 1):
+                chain = self.gibbs_step(chain, beta)
+            if self.particles is not None:
+                self.particles.copy_(chain)
+        of_data, of_chain = self._free_energy(v, field).mean(), self.free_energy(chain).mean()
+        return Loss(of_data - of_chain, free_energy_of_data=of_data, free_energy_of_chain=of_chain)
+
+    def start(self, n: int) -> Float[Tensor, "n visible"]:
+        """n states to begin a chain at: each unit drawn by itself from its bias, as if there were no weights."""
+        return self._down(self.hidden_bias.new_zeros(n, self.hidden), 1.0).detach()
+
+    def inpainting_step(self, v: Float[Tensor, "batch visible"], known: Tensor) -> Callable[[Tensor], Tensor]:
+        """A Gibbs step for p(unknown | known): `known` (visible,) or (batch, visible), true where v is clamped."""
+        if known.dtype != torch.bool or known.shape not in ((self.visible,), tuple(v.shape)):
+            raise InputError(
+                f"known has shape {tuple(known.shape)} and type {known.dtype}: give booleans of shape ({self.visible},) "
+                f"or {tuple(v.shape)}"
+            )
+        return lambda state: torch.where(known, v, self.gibbs_step(torch.where(known, v, state)))
+
+    def _field(self, v: Tensor) -> Tensor:
+        """What the hidden units hear: c + v'W."""
+        scaled = v if self.units == "bernoulli" else v * (-self.log_variance).exp()
+        return (
+            torch.addmm(self.hidden_bias, scaled, self.weights)
+            if v.dim() == 2
+            else scaled @ self.weights + self.hidden_bias
+        )
+
+    def _visible_energy(self, v: Tensor) -> Tensor:
+        if self.units == "bernoulli":
+            return -v @ self.visible_bias
+        return 0.5 * ((v - self.visible_bias).square() * (-self.log_variance).exp()).sum(-1)
+
+    def _free_energy(self, v: Tensor, field: Tensor) -> Tensor:
+        return self._visible_energy(v) - F.softplus(field).sum(-1)
+
+    def _down(self, h: Tensor, beta: float | Tensor) -> Tensor:
+        """v ~ p(v|h)"""
+        p = self.propdown(h, beta)
+        return flips(p.mean) if self.units == "bernoulli" else p.sample()
