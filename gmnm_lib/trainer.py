@@ -51,6 +51,7 @@ class Trainer:
 
     data: a tensor (examples, ...) or a NamedTuple of tensors of equal length; `model.loss` gets batches of the same kind.
     Each epoch is a fresh permutation in full batches; the remainder waits for another epoch.
+    A model that has `check_data` is given the data once, to refuse what it cannot learn before the first step.
     knobs: what `model.loss` declares, and "lr". They may be changed while it runs, from any thread, and act on the next step.
     seed: of batches and draws. The same seed, model and data give the same parameters, bit by bit on one CPU; so does a run
     that was interrupted and resumed from its `checkpoint`, a file written whole every `checkpoint_seconds` and when a run ends.
@@ -81,6 +82,8 @@ class Trainer:
             raise InputError(
                 f"batch_size is {batch_size} for {self.examples} examples: choose from 1 to {self.examples}"
             )
+        if hasattr(model, "check_data"):
+            cast(Callable[[Data], None], model.check_data)(self.data)
         self.batch_size, self.seed, self.report_every = batch_size, seed, report_every
         self.steps_per_epoch = self.examples // batch_size
         self.matmul: hardware.Matmul = hardware.best_matmul() if self.device.type == "cpu" else "default"

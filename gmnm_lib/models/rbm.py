@@ -74,15 +74,18 @@ class RBM(nn.Module):
         """E(v, h)"""
         return self._visible_energy(v) - (self._field(v) * h).sum(-1)
 
-    def free_energy(self, v: Float[Tensor, "*batch visible"]) -> Float[Tensor, "*batch"]:
-        """F(v) = -log sum_h exp(-E(v, h)), so that p(v) = exp(-F(v)) / Z."""
-        return self._free_energy(v, self._field(v))
+    def free_energy(self, v: Float[Tensor, "*batch visible"], beta: float | Tensor = 1.0) -> Float[Tensor, "*batch"]:
+        """F(v) = -log sum_h exp(-beta E(v, h)), so that p(v) = exp(-F(v)) / Z at inverse temperature beta.
+
+        beta: a number, or a tensor (..., 1, 1) that broadcasts against v.
+        """
+        return self._free_energy(v, self._field(v), beta)
 
     def hidden_free_energy(self, h: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch"]:
         """-log of the sum (the integral) of exp(-E(v, h)) over v: the same machine seen from its hidden side."""
         field = h @ self.weights.T
         if self.units == "bernoulli":
-            return -h @ self.hidden_bias - F.softplus(field + self.visible_bias).sum(-1)
+            return -h @ self.hidden_bias - F.softplus(field + self.visible_bias, threshold=40).sum(-1)
         precision = (-self.log_variance).exp()
         log_mass = 0.5 * ((field + 2 * self.visible_bias) * field * precision + self.log_variance + LOG_2_PI)
         return -h @ self.hidden_bias - log_mass.sum(-1)
@@ -96,7 +99,7 @@ class RBM(nn.Module):
         mean = self.visible_bias + h @ self.weights.T
         if self.units == "bernoulli":
             return bernoulli(logits=beta * mean)
-        return diagonal_normal(mean, self.log_variance - torch.as_tensor(beta).log())
+        return diagonal_normal(mean, self.log_variance - torch.as_tensor(beta, dtype=mean.dtype).log())
 
     def gibbs_step(
         self, v: Float[Tensor, "*batch visible"], beta: float | Tensor = 1.0
@@ -157,8 +160,9 @@ class RBM(nn.Module):
             return -v @ self.visible_bias
         return 0.5 * ((v - self.visible_bias).square() * (-self.log_variance).exp()).sum(-1)
 
-    def _free_energy(self, v: Tensor, field: Tensor) -> Tensor:
-        return self._visible_energy(v) - F.softplus(field).sum(-1)
+    def _free_energy(self, v: Tensor, field: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        a_row = beta.squeeze(-1) if isinstance(beta, Tensor) and beta.dim() else beta
+        return a_row * self._visible_energy(v) - F.softplus(beta * field, threshold=40).sum(-1)
 
     def _down(self, h: Tensor, beta: float | Tensor) -> Tensor:
         """v ~ p(v|h)"""

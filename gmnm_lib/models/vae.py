@@ -48,6 +48,14 @@ class VAE(nn.Module):
         self.zero: Tensor
         self.register_buffer("zero", torch.zeros(latent))
 
+    def check_data(self, x: Tensor) -> None:
+        """InputError where the Bernoulli decoder is to learn values outside [0, 1], whose "likelihood" has no bound."""
+        if self.likelihood == "bernoulli" and not bool(((x >= 0) & (x <= 1)).all()):
+            raise InputError(
+                f"x reaches from {float(x.min()):g} to {float(x.max()):g}: a Bernoulli decoder takes pixels in [0, 1]; "
+                "scale x, or use decoder='gaussian'"
+            )
+
     def prior(self) -> Independent:
         """p(z)"""
         return standard_normal(self.zero)
