@@ -15,7 +15,7 @@ class Graph:
     """A graphical model as it is drawn: nodes on a grid of columns and rows (row 0 at the bottom), arrows, plates.
 
     nodes: {name: (column, row)}; a name is drawn as mathematics (`z`, `x_t`, `theta`) unless `labels` says otherwise.
-    observed: shaded nodes. fixed: parameters, drawn as dots. dashed: arrows of an inference model.
+    observed: shaded nodes. fixed: parameters, drawn as dots. dashed: arrows of an inference model. directed: False draws lines.
     plates: {label: names inside}.
     """
 
@@ -27,6 +27,7 @@ class Graph:
     plates: Mapping[str, Sequence[str]] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     dashed: bool = False
+    directed: bool = True
 
     def __post_init__(self) -> None:
         named = {*self.observed, *self.fixed, *self.labels, *(name for edge in self.edges for name in edge)}
@@ -57,7 +58,7 @@ VAE_GRAPHS = (
 
 
 def graphical_model(*graphs: Graph) -> Drawing:
-    """Directed graphs side by side, drawn by daft: circles for variables, shaded when observed, dots for parameters."""
+    """Graphs side by side, drawn by daft: circles for variables, shaded when observed, dots for parameters."""
     from daft import PGM  # imports pyplot, 0.4 s that only this picture needs
 
     lefts = [0.0]
@@ -77,9 +78,11 @@ def graphical_model(*graphs: Graph) -> Drawing:
 
 
 def _add(pgm: Any, graph: Graph, prefix: str, left: float) -> None:
-    shift = np.array([left - min(column for column, _ in graph.nodes.values()), 0])
+    shift = np.array([left, 0]) - np.min(list(graph.nodes.values()), axis=0)
     for name, place in graph.nodes.items():
         kind: dict[str, Any] = {"observed": name in graph.observed, "fontsize": 15}
+        if "$" not in graph.labels.get(name, "$"):  # a word needs room
+            kind |= {"fontsize": 9, "scale": 1.35}
         if name in graph.fixed:
             kind = {"fixed": True, "offset": (0, 3), "fontsize": 15, "plot_params": {"facecolor": INK}}
         pgm.add_node(prefix + name, graph.labels.get(name, f"${_mathematics(name)}$"), *(place + shift), **kind)
@@ -87,12 +90,12 @@ def _add(pgm: Any, graph: Graph, prefix: str, left: float) -> None:
         arrow: dict[str, Any] = {"head_length": 0.22, "head_width": 0.2, "edgecolor": INK, "facecolor": INK}
         if graph.dashed:
             arrow["linestyle"] = (0, (3, 2))
-        pgm.add_edge(prefix + start, prefix + end, plot_params=arrow)
+        pgm.add_edge(prefix + start, prefix + end, directed=graph.directed, plot_params=arrow if graph.directed else {})
     for label, inside in graph.plates.items():
         places = [graph.nodes[name] for name in inside]
         low, high = np.min(places, axis=0) - 0.45, np.max(places, axis=0) + 0.45
         pgm.add_plate([*(low + shift), *(high - low)], label=label, position="bottom right", fontsize=11)
-    pgm.add_text(left - 0.5, max(row for _, row in graph.nodes.values()) + 0.7, graph.title, fontsize=13)
+    pgm.add_text(left - 0.5, _extent(graph)[1] + 0.7, graph.title, fontsize=13)
 
 
 def _extent(graph: Graph) -> np.ndarray:

@@ -11,7 +11,11 @@ from gmnm_lib.course.notebooks import course_root, dumps, faults, normalise, rea
 from gmnm_lib.course.release import exercise_from, is_check, is_solution, tasks_of
 
 ROOT = course_root(Path(__file__).parent)
-LECTURES = ["03_variational_bayes", "04_variational_autoencoder"]  # each is listed here, so that none is forgotten
+LECTURES = [  # each is listed here, so that none is forgotten
+    "01_graphical_and_neural_models",
+    "03_variational_bayes",
+    "04_variational_autoencoder",
+]
 EVERY = [ROOT / folder / f"{name}.ipynb" for folder in ("lectures", "solutions", "exercises") for name in LECTURES]
 
 
