@@ -267,3 +267,18 @@ def test_a_captured_step_equals_the_eager_one():
                 ours.knobs["lr"] = 3e-3
         runs.append(parameters(ours).cpu())
     assert float((runs[0] - runs[1]).abs().max()) == approx(0.0, abs=1e-4)
+
+
+def test_a_model_is_shown_its_data_once_and_may_refuse_it():
+    class Picky(Drift):
+        def check_data(self, data: Tensor) -> None:
+            self.shown = [*getattr(self, "shown", []), data]
+            if float(data.max()) > 1:
+                raise InputError("the data reaches above 1")
+
+    picky, data = Picky(), torch.rand(10, 1)
+    trained = Trainer(picky, data, batch_size=5, device="cpu")
+    list(trained.run(epochs=2))
+    assert len(picky.shown) == 1 and torch.equal(picky.shown[0], data)
+    with pytest.raises(InputError, match="above 1"):
+        Trainer(Picky(), data + 1, batch_size=5, device="cpu")

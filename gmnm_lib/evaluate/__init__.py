@@ -1,15 +1,15 @@
 """How good is a model? Bounds with their standard errors, and exact answers where a model is small enough to have them."""
 
-from gmnm_lib.evaluate.annealing import LogPartition, Path, RBMPath, ais, reverse_ais
+from gmnm_lib.evaluate.annealing import AnnealingPath, LogPartition, RBMPath, ais, reverse_ais
 from gmnm_lib.evaluate.bounds import Estimate, estimate_elbo, estimate_iwae
 from gmnm_lib.evaluate.enumeration import log_likelihood, log_partition, states
 from gmnm_lib.evaluate.quadrature import Grid, kl_to_posterior, log_evidence, log_joint, posterior
 
 __all__ = [
+    "AnnealingPath",
     "Estimate",
     "Grid",
     "LogPartition",
-    "Path",
     "RBMPath",
     "ais",
     "estimate_elbo",

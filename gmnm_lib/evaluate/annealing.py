@@ -8,6 +8,7 @@ the chain run backwards from the model's own samples errs high (Grosse, Ghahrama
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -23,7 +24,7 @@ from gmnm_lib.randomness import Stream, flips
 State = Any  # a tensor (chains, ...) or a tuple of such tensors
 
 
-class Path(Protocol):
+class AnnealingPath(Protocol):
     """Unnormalised distributions f_beta from one that is known (beta 0) to the model (beta 1)."""
 
     device: torch.device
@@ -112,7 +113,7 @@ class RBMPath:
 
 @torch.no_grad()
 def ais(
-    path: Path,
+    path: AnnealingPath,
     *,
     betas: int | Tensor = 1000,
     chains: int = 100,
@@ -129,7 +130,7 @@ def ais(
     with Stream(seed, path.device):
         state = path.start(chains)
         log_weights = torch.zeros(chains, dtype=torch.float64, device=path.device)
-        for step, (before, beta) in enumerate(zip(ladder, ladder[1:], strict=False), 1):
+        for step, (before, beta) in enumerate(pairwise(ladder), 1):
             if step > 1:
                 state = path.transition(state, before)
             log_weights += path.log_density(state, beta).double() - path.log_density(state, before).double()
@@ -143,7 +144,7 @@ def ais(
 
 @torch.no_grad()
 def reverse_ais(
-    path: Path,
+    path: AnnealingPath,
     samples: State,
     *,
     betas: int | Tensor = 1000,
@@ -160,7 +161,7 @@ def reverse_ais(
     _enough(chains)
     with Stream(seed, path.device):
         log_weights = torch.zeros(chains, dtype=torch.float64, device=path.device)
-        for step, (beta, before) in enumerate(zip(ladder[::-1], ladder[-2::-1], strict=False), 1):
+        for step, (beta, before) in enumerate(pairwise(reversed(ladder)), 1):
             if step > 1:
                 state = path.transition(state, beta)
             log_weights += path.log_density(state, beta).double() - path.log_density(state, before).double()

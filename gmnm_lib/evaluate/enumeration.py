@@ -53,10 +53,9 @@ class _Enumeration:
         self.weights, self.rows = rbm.weights, max(1, chunk // max(other, self.units))
 
     def log_partition(self) -> Tensor:
-        parts = []
-        for numbers in torch.arange(2**self.units, device=self.weights.device).split(self.rows):
-            # Recomputed in the backward pass: kept, a million rows of every hidden unit would be gigabytes.
-            parts.append(checkpoint(self._log_mass, numbers, use_reentrant=False))
+        portions = torch.arange(2**self.units, device=self.weights.device).split(self.rows)
+        # Recomputed in the backward pass: kept, a million rows of every hidden unit would be gigabytes.
+        parts = [checkpoint(self._log_mass, numbers, use_reentrant=False) for numbers in portions]
         return torch.logsumexp(torch.stack(parts), 0)
 
     def _log_mass(self, numbers: Tensor) -> Tensor:

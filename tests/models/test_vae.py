@@ -121,6 +121,14 @@ def test_wrong_shapes_and_types_are_named(x, says):
         VAE(pixels=4).encode(x)
 
 
+@pytest.mark.parametrize("x, says", [(2 * GREYS, r"from 0 to 1.8.*\[0, 1\]"), (-GREYS, r"from -0.9 to -?0:")])
+def test_a_bernoulli_decoder_refuses_pixels_that_are_no_probabilities(x, says):
+    with pytest.raises(InputError, match=says):
+        small().check_data(x)
+    small(decoder="gaussian").check_data(x)
+    small().check_data(GREYS)
+
+
 @pytest.mark.parametrize("options", [{"decoder": "poisson"}, {"estimator": "C"}])
 def test_unknown_choices_are_named(options):
     with pytest.raises(InputError, match="choose"):
