@@ -89,10 +89,10 @@ def log_weights(model: LatentVariableModel, x: Tensor, samples: int) -> Float[Te
     """log w_l = log p(x, z_l) - log q(z_l|x), z_l ~ q(z|x), for `samples` draws of each example of x (batch, ...).
 
     Their mean is the bound (Kingma 2014, eq. 2), the log of the mean of their exponentials the tighter one (Burda 2016, eq. 8).
-    Differentiable with respect to theta and phi through the draws.
+    Differentiable with respect to theta and phi through the draws; where these are bits, not through the draws themselves.
     """
     q = model.encode(x)
-    z = q.rsample((samples,))
+    z = _draw(q, samples)
     return model.decode(z).log_prob(x) + model.prior().log_prob(z) - q.log_prob(z)
 
 
@@ -106,9 +106,16 @@ def elbo(
     """
     if estimator == "A":
         return log_weights(model, x, samples).mean(0)
-    q = model.encode(x)
-    reconstruction = model.decode(q.rsample((samples,))).log_prob(x)
-    return reconstruction.mean(0) - kl_divergence(q, model.prior())
+    q, p = model.encode(x), model.prior()
+    try:
+        kl = kl_divergence(q, p)
+    except NotImplementedError:
+        raise InputError("no KL(q(z|x) || p(z)) in closed form is known for this model: use estimator='A'") from None
+    return model.decode(_draw(q, samples)).log_prob(x).mean(0) - kl
+
+
+def _draw(q: Distribution, samples: int) -> Tensor:
+    return q.rsample((samples,)) if q.has_rsample else q.sample((samples,))
 
 
 def importance_weighted_bound(log_w: Float[Tensor, "samples batch"]) -> Float[Tensor, " batch"]:
