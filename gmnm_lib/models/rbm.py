@@ -96,7 +96,7 @@ class RBM(nn.Module):
 
     def propdown(self, h: Float[Tensor, "*batch hidden"], beta: float | Tensor = 1.0) -> Independent:
         """p(v|h) of the machine at inverse temperature beta."""
-        mean = self.visible_bias + h @ self.weights.T
+        mean = _affine(h, self.weights.T, self.visible_bias)
         if self.units == "bernoulli":
             return bernoulli(logits=beta * mean)
         return diagonal_normal(mean, self.log_variance - torch.as_tensor(beta, dtype=mean.dtype).log())
@@ -105,7 +105,7 @@ class RBM(nn.Module):
         self, v: Float[Tensor, "*batch visible"], beta: float | Tensor = 1.0
     ) -> Float[Tensor, "*batch visible"]:
         """v' ~ p(v|h), h ~ p(h|v): leaves p(v) as it is, and walks towards it from anywhere."""
-        return self._down(flips(self.propup(v, beta).mean), beta)
+        return self._down(flips((beta * self._field(v)).sigmoid_()), beta)
 
     def loss(
         self,
@@ -149,11 +149,7 @@ class RBM(nn.Module):
     def _field(self, v: Tensor) -> Tensor:
         """What the hidden units hear: c + v'W."""
         scaled = v if self.units == "bernoulli" else v * (-self.log_variance).exp()
-        return (
-            torch.addmm(self.hidden_bias, scaled, self.weights)
-            if v.dim() == 2
-            else scaled @ self.weights + self.hidden_bias
-        )
+        return _affine(scaled, self.weights, self.hidden_bias)
 
     def _visible_energy(self, v: Tensor) -> Tensor:
         if self.units == "bernoulli":
@@ -166,5 +162,11 @@ class RBM(nn.Module):
 
     def _down(self, h: Tensor, beta: float | Tensor) -> Tensor:
         """v ~ p(v|h)"""
-        p = self.propdown(h, beta)
-        return flips(p.mean) if self.units == "bernoulli" else p.sample()
+        if self.units == "gaussian":
+            return self.propdown(h, beta).sample()
+        return flips((beta * _affine(h, self.weights.T, self.visible_bias)).sigmoid_())
+
+
+def _affine(x: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
+    """x W + bias; a batch in one kernel."""
+    return torch.addmm(bias, x, weights) if x.dim() == 2 else x @ weights + bias

@@ -84,6 +84,14 @@ def test_reverse_estimate_lies_within_its_error_bar():
     assert found.low < found.mean < found.high
 
 
+def test_more_distributions_between_make_both_directions_sharper():
+    """Neal 2001, section 4: the variance of a log weight falls as one over their number."""
+    rbm = random_rbm(6, 5)
+    path, samples = RBMPath(rbm), exact_draws(rbm, 1000)
+    for estimate in (lambda n: ais(path, betas=n, chains=1000), lambda n: reverse_ais(path, samples, betas=n)):
+        assert float(estimate(801).log_weights.var()) < 0.1 * float(estimate(9).log_weights.var())
+
+
 @pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
 def test_transitions_keep_their_distribution(beta):
     rbm, n = random_rbm(), 40_000
