@@ -192,7 +192,7 @@ def log_partition(function: object, *, seed: int | None = 0, draws: int = 5) -> 
             "the pairs are missing": torch.logsumexp(unary, 1).sum(),
             "in bits: use the natural logarithm": exact / math.log(2),
         }
-        shapes = {
+        shapes: dict[tuple[int, ...], str] = {
             (len(everything),): "these are the scores of all states: logsumexp them",
             (VARIABLES,): "one number for the whole model",
             (1,): "a number, without a dimension",
