@@ -1,0 +1,153 @@
+"""The deep Boltzmann machine against enumeration of all its states."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from gmnm_lib.data import load
+from gmnm_lib.errors import InputError
+from gmnm_lib.evaluate.annealing import ais
+from gmnm_lib.evaluate.deep import DBMPath, log_likelihood, log_partition
+from gmnm_lib.evaluate.enumeration import states
+from gmnm_lib.models.dbm import DBM, ReplicatedRBM, pretrain
+from gmnm_lib.trainer import Trainer
+
+
+def machine(sizes: tuple[int, ...] = (4, 3, 3), seed: int = 0, scale: float = 1.0, particles: int = 10) -> DBM:
+    torch.manual_seed(seed)
+    dbm = DBM(sizes, particles=particles).double()
+    for parameter in dbm.parameters():
+        parameter.data.normal_(0, scale)
+    return dbm
+
+
+@pytest.mark.parametrize("sizes", [(4, 3, 3), (3, 2, 3, 2), (2, 4, 1)])
+def test_log_partition_and_likelihood_are_sums_over_all_states(sizes: tuple[int, ...]) -> None:
+    dbm = machine(sizes)
+    everything = states(sum(sizes), dtype=torch.float64)
+    mass = -dbm.energy(everything)
+    assert torch.allclose(log_partition(dbm), mass.logsumexp(0))
+    of_x = mass.reshape(2 ** sizes[0], -1).logsumexp(1) - mass.logsumexp(0)
+    assert torch.allclose(log_likelihood(dbm, states(sizes[0], dtype=torch.float64)), of_x)
+
+
+def test_the_bound_rises_with_every_sweep_and_stays_below_the_likelihood() -> None:
+    dbm = machine((4, 3, 3, 2), scale=1.5)
+    x, log_z = states(4, dtype=torch.float64), log_partition(dbm)
+    bounds = torch.stack([dbm.bound(dbm.mean_field(x, steps), log_z) for steps in range(20)])
+    assert bool((bounds.diff(dim=0) >= -1e-12).all())
+    assert bool((bounds[-1] > bounds[0] + 1e-3).any())
+    assert bool((bounds[-1] <= log_likelihood(dbm, x)).all())
+
+
+def test_the_bound_is_the_likelihood_where_the_posterior_factorises() -> None:
+    dbm = machine()
+    dbm.weights[1].data.zero_()
+    x = states(4, dtype=torch.float64)
+    assert torch.allclose(dbm.bound(dbm.mean_field(x, 1), log_partition(dbm)), log_likelihood(dbm, x))
+
+
+def test_gibbs_steps_leave_the_distribution_as_it_is() -> None:
+    dbm, n = machine((2, 2, 2, 1)), 200_000
+    everything = states(7, dtype=torch.float64)
+    p = (-dbm.energy(everything)).softmax(0)
+    drawn = everything[p.multinomial(n, replacement=True)]
+    after = dbm.gibbs_step(drawn) @ (2.0 ** torch.arange(6, -1, -1, dtype=torch.float64))
+    frequency = torch.bincount(after.long(), minlength=128) / n
+    z = (frequency - p) / (p * (1 - p) / n).sqrt()
+    assert z.abs().max() < 4.5  # 128 cells
+
+
+def test_annealing_is_within_its_error_bars_on_ten_machines() -> None:
+    z = []
+    for seed in range(10):
+        dbm = machine((4, 3, 3) if seed % 2 else (4, 3, 2, 3), seed)
+        estimate = ais(DBMPath(dbm), betas=200, chains=500, seed=seed)
+        z.append((estimate.mean - float(log_partition(dbm).detach())) / estimate.standard_error)
+    assert max(map(abs, z)) < 4
+    assert sum(z) / 10**0.5 == pytest.approx(0, abs=4)
+
+
+def test_the_gradient_is_the_bounds_with_many_particles() -> None:
+    dbm, n = machine(particles=100_000, scale=0.7), 100_000
+    everything = states(10, dtype=torch.float64)
+    p = (-dbm.energy(everything)).softmax(0).detach()
+    dbm.particles.copy_(everything[p.multinomial(n, replacement=True)])
+    x = states(4, dtype=torch.float64)[:5]
+    exact = torch.autograd.grad(-dbm.bound(dbm.mean_field(x, 30), log_partition(dbm)).mean(), list(dbm.parameters()))
+    estimate = torch.autograd.grad(dbm.loss(x, k=1, mean_field_steps=30).total, list(dbm.parameters()))
+    for ours, theirs in zip(estimate, exact, strict=True):
+        assert (ours - theirs).abs().max() < 4 * 0.5 / n**0.5  # a product of bits has a deviation of at most 1/2
+
+
+def test_pretraining_doubles_inputs_and_the_assembled_machine_halves_them() -> None:
+    data, seen = (torch.rand(6, 5) > 0.5).double(), []
+    dbm = pretrain(data, (5, 4, 3, 2), lambda rbm, _: seen.append(scatter(rbm)), particles=2)
+    assert [(r.visible_copies, r.hidden_copies) for r in seen] == [(2, 1), (2, 2), (1, 2)]
+    bottom, middle = seen[0], seen[1]
+    h = torch.rand(6, 4, dtype=torch.float64)
+    assert torch.allclose(bottom.propup(data).logit(), 2 * data @ bottom.weights + bottom.hidden_bias)
+    assert torch.allclose(bottom.propdown(h).logit(), h @ bottom.weights.T + bottom.visible_bias)
+    above = torch.rand(6, 3, dtype=torch.float64)
+    average = (bottom.propup(data).logit() + middle.propdown(above).logit()) / 2
+    assert torch.allclose(dbm.field([data, h, above, above], 1), average)
+
+
+def scatter(rbm: ReplicatedRBM) -> ReplicatedRBM:
+    for parameter in rbm.parameters():
+        parameter.data.normal_()
+    return rbm
+
+
+def digits() -> Tensor:
+    return (load("digits-8x8").train[:500] > 0.5).float()
+
+
+def test_pretraining_and_training_raise_the_exact_bound_on_digits() -> None:
+    x = digits()
+    torch.manual_seed(0)
+    dbm = pretrain(x, (64, 12, 12), lambda rbm, data: train(rbm, data, epochs=10))
+    before = float(dbm.bound(dbm.mean_field(x), log_partition(dbm)).mean())
+    train(dbm, x, epochs=20)
+    after = float(dbm.bound(dbm.mean_field(x), log_partition(dbm)).mean())
+    independent = float(torch.distributions.Bernoulli(x.mean(0).clamp(0.01, 0.99)).log_prob(x).sum(-1).mean())
+    assert after > before
+    assert after > independent
+
+
+def train(model: torch.nn.Module, data: Tensor, *, epochs: int) -> None:
+    for _ in Trainer(model, data, batch_size=50, lr=5e-3, device="cpu").run(epochs=epochs):
+        pass
+
+
+def test_a_resumed_run_ends_as_the_unbroken_one_to_the_bit(tmp_path: Path) -> None:
+    def trainer() -> Trainer:
+        torch.manual_seed(3)
+        return Trainer(DBM((64, 8, 8), particles=5), digits(), batch_size=50, seed=1, device="cpu")
+
+    whole, first, second = trainer(), trainer(), trainer()
+    list(whole.run(epochs=2))
+    list(first.run(epochs=1))
+    first.save(tmp_path / "state")
+    second.load(tmp_path / "state")
+    list(second.run(epochs=1))
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (lambda: DBM((4, 3)), "two or more hidden"),
+        (lambda: DBM(particles=0), "1 or more chains"),
+        (lambda: DBM((4, 3, 2)).check_data(torch.rand(2, 5)), "shape"),
+        (lambda: DBM((4, 3, 2)).check_data(2 * torch.ones(2, 4)), "scale"),
+        (lambda: log_partition(DBM((30, 30, 30))), "too many to enumerate"),
+        (lambda: pretrain(torch.rand(2, 5), (4, 3, 2), train), "begin with it"),
+    ],
+)
+def test_bad_input_is_named(fault, words: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=words):
+        fault()
