@@ -62,6 +62,13 @@ def _kl_to_standard_normal(q: DiagonalNormal, _: StandardNormal) -> Tensor:
     return (0.5 * (mean.square() + stddev.square() - 1) - stddev.log()).sum(-1)
 
 
+@register_kl(BernoulliPixels, BernoulliPixels)
+def _kl_of_bernoullis(q: BernoulliPixels, p: BernoulliPixels) -> Tensor:
+    """sum_i q_i (l_i - m_i) + log(1 + exp m_i) - log(1 + exp l_i), l and m the logits; torch's own does not broadcast."""
+    of_q, of_p = q.base_dist.logits, p.base_dist.logits
+    return (of_q.sigmoid() * (of_q - of_p) + F.softplus(of_p, threshold=40) - F.softplus(of_q, threshold=40)).sum(-1)
+
+
 def floored(log_variance: Tensor, floor: float) -> Tensor:
     """`log_variance` bent smoothly so that it never falls below `floor`: no density grows without bound on a constant pixel."""
     return floor + F.softplus(log_variance - floor)

@@ -9,13 +9,12 @@ Learned by wake-sleep (Hinton, Dayan, Frey & Neal 1995) or by the score function
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Distribution, register_kl
+from torch.distributions import Distribution, kl_divergence, register_kl
 
 from gmnm_lib.errors import InputError
 from gmnm_lib.networks import BernoulliPixels, bernoulli, mlp
@@ -69,8 +68,7 @@ def _kl_of_single_layers(q: LayeredBernoulli, p: LayeredBernoulli) -> Tensor:
     """In closed form where there is one layer; several would need the sum over all states of the first."""
     if len(q.sizes) > 1 or len(p.sizes) > 1:
         raise NotImplementedError
-    of_q = q.first.sigmoid()
-    return (of_q * (q.first - p.first) + F.softplus(p.first) - F.softplus(q.first)).sum(-1)
+    return kl_divergence(bernoulli(q.first), bernoulli(p.first))
 
 
 class SBN(nn.Module):
@@ -101,7 +99,7 @@ class SBN(nn.Module):
         for linear in (*self.down, *self.up):
             nn.init.zeros_(linear.bias)
         if base is not None:
-            self.down[0].bias.data.copy_(base.clamp(0.01, 0.99).logit())
+            cast(nn.Linear, self.down[0]).bias.data.copy_(base.clamp(0.01, 0.99).logit())
         # C_psi of each layer's input (Mnih & Gregor 2014, section 2.4), and the signals' running mean and variance.
         of_nvil = sizes[:-1] if learning == "nvil" else ()
         self.baselines = nn.ModuleList(mlp(below, 100, 1, activation=nn.Tanh) for below in of_nvil)
