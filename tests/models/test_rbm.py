@@ -13,7 +13,7 @@ from gmnm_lib.errors import InputError
 from gmnm_lib.evaluate.enumeration import log_likelihood
 from gmnm_lib.models.rbm import RBM
 from gmnm_lib.trainer import Trainer
-from tests.models.small_rbms import bits, exact_draws, joint, off_by, random_rbm
+from tests.models.small_rbms import bits, exact_draws, joint, off_by, random_rbm, two_modes
 
 REALS = torch.tensor([[0.3, -1.2, 0.8, 2.0], [-0.4, 0.1, 0.0, 1.5]]).double()
 DATA = (torch.rand(60, 6, generator=torch.Generator().manual_seed(0)) < 0.4).float()
@@ -135,6 +135,16 @@ def test_inpainting_leaves_the_unknown_given_the_known_as_they_are():
     assert float(share.sum()) == 1 and ((share - exact).abs() <= 4 * (exact * (1 - exact) / n).sqrt()).all()
 
 
+def test_inpainting_takes_the_known_as_given_from_its_first_step():
+    """From a state that contradicts the known units, the unknown are drawn as if it did not."""
+    rbm, n = random_rbm(), 40_000
+    known, picture = torch.tensor([True, False, False, True]), torch.tensor([1.0, 0.0, 1.0, 0.0]).double()
+    torch.manual_seed(8)
+    after = rbm.inpainting_step(picture.expand(n, -1), known)(torch.tensor([0.0, 0.0, 1.0, 1.0]).double().expand(n, -1))
+    exact = transition_matrix(rbm, 1.0)[10].reshape(2, 4, 2).sum((0, 2))  # picture is state 1010; units 2 and 3 remain
+    assert bool((after[:, known] == picture[known]).all()) and off_by(after[:, ~known], exact) < 4
+
+
 @pytest.mark.parametrize("particles", [0, 4000])
 def test_long_chains_give_the_gradient_of_the_log_likelihood(particles):
     """Autograd through the exact log Z, within four standard errors over repeats of the chain."""
@@ -178,14 +188,17 @@ def test_temperature_is_that_of_the_chain():
     assert off_by(rbm.particles, joint(rbm, 0.25).sum(1)) < 4 and off_by(rbm.particles, joint(rbm).sum(1)) > 10
 
 
-def test_k_is_the_number_of_steps_of_the_chain():
-    rbm = random_rbm(particles=40_000)
-    assert rbm.particles is not None
-    rbm.particles.copy_(bits(4)[6].expand(40_000, -1))
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_k_is_the_number_of_steps_of_the_chain(k):
+    """The mean number of units on, after k steps from all off, in a machine that leaves that mode slowly."""
+    rbm, n = two_modes(1.5), 40_000
+    rbm.register_buffer("particles", torch.zeros(n, 4, dtype=torch.float64))
     torch.manual_seed(7)
-    rbm.loss(bits(4), k=3)
-    exact = torch.linalg.matrix_power(transition_matrix(rbm, 1.0), 3)[6]
-    assert off_by(rbm.particles, exact) < 4 < off_by(rbm.particles, transition_matrix(rbm, 1.0)[6])
+    rbm.loss(bits(4), k=k)
+    units_on = rbm.particles.sum(1)
+    powers = [torch.linalg.matrix_power(transition_matrix(rbm, 1.0), k + d)[0] for d in (-1, 0, 1)]
+    fewer, exact, more = ((p @ bits(4).sum(1) - units_on.mean()).abs() / units_on.std() * n**0.5 for p in powers)
+    assert exact < 4 and min(fewer, more) > 8
 
 
 def persistent(folder: Path, name: str = "rbm.checkpoint") -> Trainer:
@@ -208,10 +221,10 @@ def test_particles_survive_a_checkpoint_bit_by_bit(tmp_path):
 
 def test_training_raises_the_likelihood(tmp_path):
     trained = persistent(tmp_path)
-    before = float(log_likelihood(trained.model, DATA).mean())
+    before = log_likelihood(trained.model, DATA).mean().item()
     list(trained.run(epochs=20))
     independent = float((DATA.mean(0) * DATA.mean(0).log() + (1 - DATA.mean(0)) * (1 - DATA.mean(0)).log()).sum())
-    assert before < independent - 0.05 < float(log_likelihood(trained.model, DATA).mean())
+    assert before < independent - 0.05 < log_likelihood(trained.model, DATA).mean().item()
 
 
 def test_visible_biases_start_at_the_means_of_the_data():
