@@ -96,7 +96,7 @@ class CategoricalNetwork(Perceptron):
     def read(self, outputs: Tensor) -> Categorical:
         return Categorical(logits=outputs, validate_args=False)
 
-    def loss(  # type: ignore[override]
+    def loss(
         self,
         batch: Pairs,
         *,

@@ -155,6 +155,17 @@ def test_trained_baseline_saves_variance():
     assert with_it < 0.5 * without
 
 
+def test_baseline_learns_each_images_own_expected_signal():
+    """C_psi(x) + c tends to E_q[signal], which for one layer is the exact bound of that image."""
+    model = small(ONE, "nvil", scale=0.5)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("baselines"))
+    list(Trainer(model, BITS, batch_size=2, lr=1e-3, seed=0, device="cpu", knobs={"samples": 16}).run(epochs=600))
+    exact, predicted = exact_bound(model, BITS), model.baselines[0](BITS).squeeze(-1)
+    assert float(exact.diff().abs()) > 0.5
+    assert float((predicted.diff() - exact.diff()).detach().abs()) < 0.2
+
+
 def test_wake_sleep_gradients_equal_finite_differences_of_their_definitions():
     """Wake: E_q -log p(x, h) in theta, q held. Sleep: E_p -log q(h|x) in phi, p held: each enumerated over all states."""
     model, images = small(TWO), states(4, dtype=torch.float64)
