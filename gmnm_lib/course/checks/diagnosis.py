@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from gmnm_lib.course.checks import CheckFailed, answer_of, close, compare, generators, passed
 
 CASES = 7
-VARIABLES, STATES, ROWS = 5, 3, 6
+VARIABLES, STATES = 5, 3
 NODES = 7
 REPORTS, FAULTS, SYMPTOMS = 8, 3, 5
 
@@ -142,40 +142,8 @@ def _posteriors(seen: Tensor, car: Car, *, normalised: bool = True) -> Tensor:
     return torch.tensor(rows).double()
 
 
-def log_score(function: object, *, seed: int | None = 0, draws: int = 5) -> None:
-    """Task 3, the log of the product of all potentials: (batch,) from states (batch, n), unary, edges and pair."""
-    answer = answer_of(function, "log_score")
-    for by in generators(seed, draws):
-        unary, edges, pair = _potentials(by)
-        states = torch.randint(STATES, (ROWS, VARIABLES), generator=by)
-        exact = _scores(states, unary, edges, pair)
-        alone = _scores(states, unary, edges, torch.zeros_like(pair))
-        mistakes = {
-            "the pairs are missing": alone,
-            "the single variables are missing": exact - alone,
-            "each edge is counted twice": 2 * exact - alone,
-            "a pair's rows belong to the first end of its edge: they are exchanged": _scores(
-                states, unary, edges, pair.transpose(1, 2)
-            ),
-            "the sign is flipped: a large potential is likely": -exact,
-            "this is the product itself: stay with its logarithm": exact.exp(),
-            "averaged over the variables: the logarithms add up": exact / VARIABLES,
-            "summed over the batch: each row has its own": exact.sum(),
-        }
-        shapes = {
-            (): "one number for the whole batch: each row has its own",
-            (ROWS, VARIABLES): "sum over the variables",
-            (ROWS, len(edges)): "sum over the edges",
-            (VARIABLES,): "sum over the variables, and keep the batch",
-            (ROWS, 1): "drop the summed dimension",
-        }
-        found = answer(states, unary, edges, pair)
-        compare(answer.name, found, exact, layout="(batch,)", mistakes=mistakes, shapes=shapes)
-    passed(answer.name, f"on {draws} random models")
-
-
 def log_partition(function: object, *, seed: int | None = 0, draws: int = 5) -> None:
-    """Task 4, log Z by enumeration: () from unary (n, states), edges (edges, 2) and pair (edges, states, states)."""
+    """Task 3, log Z by enumeration: () from unary (n, states), edges (edges, 2) and pair (edges, states, states)."""
     answer = answer_of(function, "log_partition")
     everything = torch.tensor(list(itertools.product(range(STATES), repeat=VARIABLES)))
     for by in generators(seed, draws):
@@ -226,7 +194,7 @@ def _scores(states: Tensor, unary: Tensor, edges: Tensor, pair: Tensor) -> Tenso
 
 
 def separated_from(function: object, *, seed: int | None = 0, draws: int = 25) -> None:
-    """Task 5, which nodes are d-separated from x: (n,) of 0 and 1 from arrows (n, n), x and given (n,).
+    """Task 4, which nodes are d-separated from x: (n,) of 0 and 1 from arrows (n, n), x and given (n,).
 
     A mistake shows in few questions, and two may answer one alike: all answers are compared together.
     """
@@ -335,7 +303,7 @@ BUGS = {
 
 
 def mended_noisy_or(function: object, *, seed: int | None = 0, draws: int = 5) -> None:
-    """Task 7, the bug hunt: log p(symptoms | faults), (batch,), from both and strength (symptoms, faults), leak (symptoms,)."""
+    """Task 6, the bug hunt: log p(symptoms | faults), (batch,), from both and strength (symptoms, faults), leak (symptoms,)."""
     answer = answer_of(function, "mended_noisy_or")
     for by in generators(seed, draws):
         faults = (torch.rand(REPORTS, FAULTS, generator=by) < 0.6).float()

@@ -16,7 +16,7 @@ TARGETS, COMPONENTS = 9, 4
 
 
 def mixture_log_likelihood(function: object, *, seed: int | None = 0, draws: int = 5) -> None:
-    """Task 6, log p(y|x) of a mixture density network: (batch,) from y (batch,) and three outputs (batch, components)."""
+    """Task 5, log p(y|x) of a mixture density network: (batch,) from y (batch,) and three outputs (batch, components)."""
     answer = answer_of(function, "mixture_log_likelihood")
     for by in generators(seed, draws):
         y = torch.randn(TARGETS, generator=by)
