@@ -1,6 +1,7 @@
-"""log Z and log p(x) of deep Boltzmann machines: exact for a few units, annealed importance sampling for many.
+"""log Z and log p(x) of deep models of bits: exact for a few units, annealed importance sampling for many.
 
-Given one half of the layers, odd or even, the other half sums in closed form: only 2^(units of a half) terms are left.
+In a deep belief network each directed layer is summed in turn, from the top down. In a deep Boltzmann machine, given one
+half of the layers, odd or even, the other half sums in closed form: only 2^(units of a half) terms are left.
 """
 
 import torch
@@ -9,9 +10,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gmnm_lib.errors import InputError
+from gmnm_lib.evaluate import enumeration
 from gmnm_lib.evaluate.enumeration import MOST_UNITS, states
 from gmnm_lib.models.dbm import DBM
+from gmnm_lib.models.dbn import DBN
 from gmnm_lib.randomness import flips
+
+CHUNK = 2**22  # numbers held at a time
+
+ROWS = 2**14  # states of a layer held at a time
 
 
 def log_partition(dbm: DBM) -> Float[Tensor, ""]:
@@ -23,8 +30,38 @@ def log_partition(dbm: DBM) -> Float[Tensor, ""]:
 def log_likelihood(dbm: DBM, x: Float[Tensor, "batch pixels"]) -> Float[Tensor, " batch"]:
     """log p(x), float64, differentiable: the odd layers enumerated, the even hidden ones summed. InputError above 20 units."""
     odd = _half(dbm, 1)
-    of_x = [torch.logsumexp(_summed(dbm, odd, 1, row), 0) for row in x]
-    return torch.stack(of_x) - log_partition(dbm)
+    some = x.split(max(1, CHUNK // len(odd)))
+    return torch.cat([torch.logsumexp(_summed(dbm, odd, 1, part), 0) for part in some]) - log_partition(dbm)
+
+
+def dbn_log_likelihood(dbn: DBN, x: Float[Tensor, "batch pixels"]) -> Float[Tensor, " batch"]:
+    """log p(x) of a deep belief network, float64, differentiable: p(h_k) = sum over h_k+1 of p(h_k|h_k+1) p(h_k+1).
+
+    h_1 to h_L-1 are enumerated: InputError where they have more than 20 units, or both sides of the top RBM have.
+    """
+    dbn.check_data(x)
+    units = sum(dbn.sizes[1:-1])
+    if units > MOST_UNITS:
+        raise InputError(
+            f"the hidden layers below the top have {units} units, too many to enumerate ({MOST_UNITS} at most): "
+            "bound log p(x) with DBN.bound and log Z of the top RBM by gmnm_lib.evaluate.ais"
+        )
+    above = states(dbn.sizes[-2], dtype=x.dtype, device=x.device)
+    log_p = enumeration.log_likelihood(dbn.top, above)
+    for layer, size in zip(reversed(dbn.generative), reversed(dbn.sizes[:-2]), strict=True):
+        last = layer is dbn.generative[0]
+        below = x if last else states(size, dtype=x.dtype, device=x.device)
+        parts = zip(above.split(ROWS), log_p.split(ROWS), strict=True)
+        log_p = torch.logsumexp(torch.stack([_log_mixture(layer(rows), below, mass) for rows, mass in parts]), 0)
+        above = below
+    return log_p
+
+
+def _log_mixture(logits: Tensor, bits: Tensor, log_mass: Tensor) -> Tensor:
+    """log sum_j exp(log_mass_j) Bernoulli(bits; logits_j), for each row of `bits`."""
+    logits = logits.double()
+    log_p = bits.double() @ logits.T - F.softplus(logits).sum(-1)
+    return torch.logsumexp(log_p + log_mass, -1)
 
 
 def _half(dbm: DBM, parity: int) -> Tensor:
@@ -38,14 +75,18 @@ def _half(dbm: DBM, parity: int) -> Tensor:
 
 
 def _summed(dbm: DBM, half: Tensor, parity: int, x: Tensor | None, beta: float = 1.0) -> Tensor:
-    """log sum exp(-E) over the layers of the other parity (x kept where given), for each row of `half`."""
+    """log sum exp(-E) over the layers of the other parity for each row of `half`: (rows,), or with x kept (rows, batch)."""
     layers: list[Tensor] = [half.new_zeros(len(half), size) for size in dbm.sizes]
     layers[parity::2] = half.split(dbm.sizes[parity::2], -1)
     total = half.double() @ torch.cat(list(dbm.biases[parity::2])).double()
+    kept: Tensor | None = None
     for l in range(1 - parity, len(layers), 2):
         field = dbm.field(layers, l, beta).double()
-        total = total + (field @ x.double() if l == 0 and x is not None else F.softplus(field).sum(-1))
-    return total
+        if l == 0 and x is not None:
+            kept = field @ x.double().T
+        else:
+            total = total + F.softplus(field).sum(-1)
+    return total if kept is None else total[:, None] + kept
 
 
 class DBMPath:

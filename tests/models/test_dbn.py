@@ -1,0 +1,155 @@
+"""The deep belief network against sums over all its states."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from pytest import approx
+from torch import nn
+
+from gmnm_lib.data import load
+from gmnm_lib.errors import InputError
+from gmnm_lib.evaluate.deep import dbn_log_likelihood
+from gmnm_lib.evaluate.enumeration import log_likelihood, log_partition, states
+from gmnm_lib.models.dbn import DBN, pretrain, upside_down
+from gmnm_lib.models.rbm import RBM
+from gmnm_lib.trainer import Trainer
+
+X = states(4).double()
+
+
+def random_weights(model: nn.Module, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
+    return model.double()
+
+
+@pytest.mark.parametrize("sizes", [(4, 3, 2), (4, 3, 2, 3)])
+def test_log_likelihood_is_the_sum_over_every_layer_written_out(sizes):
+    dbn = random_weights(DBN(sizes))
+    h = states(sum(sizes[1:-1])).double()
+    top = h[:, -sizes[-2] :]
+    log_top = log_likelihood(dbn.top, top)
+    lower = torch.cat([X[:, None].expand(-1, len(h), -1), h.expand(len(X), -1, -1)], -1)[..., : -sizes[-2]]
+    expected = torch.logsumexp(dbn.generate(top).log_prob(lower) + log_top, -1)
+    assert dbn_log_likelihood(dbn, X).tolist() == approx(expected.tolist(), abs=1e-9)
+    assert dbn_log_likelihood(dbn, X).exp().sum().item() == approx(1, abs=1e-9)
+
+
+@torch.no_grad()
+def test_the_bound_lies_below_the_exact_log_likelihood():
+    dbn = random_weights(DBN((4, 3, 2, 3)))
+    torch.manual_seed(0)
+    draws = torch.stack([dbn.bound(X, log_partition(dbn.top), samples=200) for _ in range(20)])
+    error = draws.std(0) / 20**0.5
+    exact = dbn_log_likelihood(dbn, X)
+    assert bool((draws.mean(0) < exact + 4 * error).all())
+    assert float((exact - draws.mean(0)).max()) > 0.1
+
+
+@torch.no_grad()
+def test_an_rbm_upon_itself_is_the_rbm_and_its_bound_is_tight():
+    """Hinton 2006, section 4: with tied weights q is the posterior, so that not even one draw is off."""
+    rbm = random_weights(RBM(4, 3))
+    dbn = DBN.assemble([rbm, upside_down(rbm)])
+    exact = log_likelihood(rbm, X)
+    assert dbn_log_likelihood(dbn, X).tolist() == approx(exact.tolist(), abs=1e-9)
+    assert dbn.bound(X, log_partition(dbn.top)).tolist() == approx(exact.tolist(), abs=1e-9)
+
+
+def test_the_bound_does_not_drop_when_the_added_layer_learns():
+    """By the exact gradient of the top's likelihood on the aggregated posterior: the bound rises by as much."""
+    rbm = random_weights(RBM(4, 3))
+    data, h = X[[1, 6, 9]], states(3).double()
+    q = rbm.propup(data).log_prob(h[:, None]).exp().T.detach()  # q(h|x): (data, states)
+    top = upside_down(rbm).double()
+
+    def bound() -> float:
+        dbn = DBN.assemble([rbm, top])
+        log_joint = dbn.decode(h).log_prob(data[:, None]) + log_likelihood(top, h)
+        return float((q * (log_joint - q.log())).sum(-1).mean())
+
+    bounds = [bound()]
+    assert bounds[0] == approx(float(log_likelihood(rbm, data).mean()), abs=1e-9)
+    optimizer = torch.optim.SGD(top.parameters(), lr=0.1)
+    for _ in range(50):
+        optimizer.zero_grad()
+        (-(q.mean(0) * log_likelihood(top, h)).sum()).backward()
+        optimizer.step()
+        bounds.append(bound())
+    assert all(after >= before - 1e-9 for before, after in pairwise(bounds))
+    assert bounds[-1] > bounds[0] + 0.02
+
+
+def test_wake_and_sleep_have_the_gradients_of_their_definitions():
+    """On enumerated expectations: E_q[-log p(x|h)] for the generative weights, E_p[-log q(h|x)] for the recognition ones."""
+    dbn = random_weights(DBN((4, 3, 2), particles=20_000))
+    h = states(3).double()
+    with torch.no_grad():
+        p_top = log_likelihood(dbn.top, h).exp()
+        dbn.top.particles.copy_(
+            h[torch.multinomial(p_top, 20_000, replacement=True, generator=torch.Generator().manual_seed(0))]
+        )
+    x = X[[3, 5]].repeat(10_000, 1)
+    torch.manual_seed(0)
+    dbn.loss(x).total.backward()
+    found = [dbn.generative[0].weight.grad.clone(), dbn.recognition[0].weight.grad.clone()]
+
+    dbn.zero_grad()
+    q = dbn.recognition[0](X[[3, 5]]).sigmoid()
+    q = torch.stack([(q * row + (1 - q) * (1 - row)).prod(-1) for row in h], -1).detach()  # (2, states)
+    wake = -(q * dbn.decode(h).log_prob(X[[3, 5]][:, None])).sum(-1).mean()
+    joint = (dbn.decode(h).log_prob(X[:, None]).exp() * p_top).detach()  # (x, h)
+    sleep = -(joint * dbn.encode(X).log_prob(h[:, None]).T).sum()
+    (wake + sleep).backward()
+    # Each entry averages 20,000 products of a bit and a number in [-1, 1]: a standard error of at most 1 / sqrt(20,000).
+    for estimate, exact in zip(found, [dbn.generative[0].weight.grad, dbn.recognition[0].weight.grad], strict=True):
+        assert float((estimate - exact).abs().max()) < 4 / 20_000**0.5
+
+
+def test_pretraining_and_fine_tuning_raise_the_exact_likelihood_of_digits():
+    digits = (load("digits-8x8").train > 0.5).float()[:600]
+    torch.manual_seed(0)
+
+    def train(part: nn.Module, data: torch.Tensor, epochs: int = 10, lr: float = 1e-2):
+        for _ in Trainer(part, data, batch_size=100, lr=lr, seed=0).run(epochs=epochs):
+            pass
+
+    dbn = pretrain(digits, (64, 8, 64), train)
+    before = dbn_log_likelihood(dbn, digits[:100]).mean().item()
+    train(dbn, digits, epochs=20, lr=1e-3)
+    after = dbn_log_likelihood(dbn, digits[:100]).mean().item()
+    apart = torch.distributions.Bernoulli(digits.mean(0).clamp(0.01, 0.99)).log_prob(digits[:100]).sum(-1).mean()
+    assert float(apart) < before < after
+
+
+def test_an_interrupted_training_resumes_bit_by_bit(tmp_path):
+    digits = (load("digits-8x8").train > 0.5).float()[:200]
+
+    def trainer() -> Trainer:
+        torch.manual_seed(0)
+        return Trainer(DBN((64, 6, 5), particles=10), digits, batch_size=50, seed=0, checkpoint=tmp_path / "dbn.pt")
+
+    whole = trainer()
+    list(whole.run(epochs=4))
+    expected = {name: value.clone() for name, value in whole.model.state_dict().items()}
+    (tmp_path / "dbn.pt").unlink()
+    list(trainer().run(epochs=2))
+    resumed = trainer()
+    assert resumed.resume()
+    list(resumed.run(until=4))
+    assert all(torch.equal(value, expected[name]) for name, value in resumed.model.state_dict().items())
+
+
+def test_what_does_not_fit_is_refused_by_name():
+    with pytest.raises(InputError, match="two or more hidden layers"):
+        DBN((4, 3))
+    with pytest.raises(InputError, match=r"\(batch, 4\)"):
+        DBN((4, 3, 2)).encode(torch.zeros(1, 5))
+    with pytest.raises(InputError, match=r"\[0, 1\]"):
+        Trainer(DBN((4, 3, 2)), torch.full((10, 4), 2.0), batch_size=5)
+    with pytest.raises(InputError, match="too many to enumerate"):
+        dbn_log_likelihood(DBN((4, 21, 2)), torch.zeros(1, 4))
+    with pytest.raises(InputError, match="each must begin"):
+        DBN.assemble([RBM(4, 3), RBM(2, 3)])
