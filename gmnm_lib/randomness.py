@@ -56,9 +56,14 @@ def flips(p: Tensor) -> Tensor:
 
     On a CPU five times as fast as torch.bernoulli for float32: one draw of 64 bits serves two units.
     """
-    if p.dtype != torch.float32 or p.device.type != "cpu":
-        return torch.rand_like(p).lt_(p)
-    pairs = torch.empty((p.numel() + 1) // 2, dtype=torch.int64).random_(-(2**63), None)
-    bits = pairs.view(torch.int32)[: p.numel()].view(p.shape)
+    return uniform_like(p).lt_(p)
+
+
+def uniform_like(x: Tensor) -> Tensor:
+    """A number in [0, 1) for each in `x`, in its shape and type: multiples of 2^-24 (float32) or 2^-53 (float64)."""
+    if x.dtype != torch.float32 or x.device.type != "cpu":
+        return torch.rand_like(x)
+    pairs = torch.empty((x.numel() + 1) // 2, dtype=torch.int64).random_(-(2**63), None)
+    bits = pairs.view(torch.int32)[: x.numel()].view(x.shape)
     # 24 of 32 bits: a float holds no more, and would round the largest up to 1, which is not below p = 1.
-    return bits.bitwise_right_shift_(8).to(p.dtype).mul_(2.0**-24).add_(0.5).lt_(p)
+    return bits.bitwise_right_shift_(8).to(x.dtype).mul_(2.0**-24).add_(0.5)
