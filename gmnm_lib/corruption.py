@@ -7,6 +7,7 @@
 Levels are numbers, or 0-dim tensors such as a trainer's knobs, which may be turned while they are in use.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -96,7 +97,11 @@ class GaussianNoise:
 
 def corruption(kind: Kind, level: float | Tensor) -> Corruption:
     """The corruption of that name: `level` is its probability or its sigma. InputError for another name or a bad level."""
-    kinds = {"masking": Masking, "salt-and-pepper": SaltAndPepper, "gaussian": GaussianNoise}
+    kinds: dict[str, Callable[[float | Tensor], Corruption]] = {
+        "masking": Masking,
+        "salt-and-pepper": SaltAndPepper,
+        "gaussian": GaussianNoise,
+    }
     if kind not in kinds:
         raise InputError(f"corruption is {kind!r}: choose from {', '.join(map(repr, kinds))}")
     return kinds[kind](level)
