@@ -123,7 +123,7 @@ class GaussianMixture(MixtureSameFamily):
 
 
 def spiral(
-    turns: float = 2.0, *, radius: float = 1.0, thickness: float = 0.03, components: int = 200
+    turns: float = 2.0, *, radius: float = 1.0, thickness: float = 0.03, components: int = 256
 ) -> GaussianMixture:
     """A spiral from the origin out to `radius` in the plane, as Gaussians of deviation `thickness` at equal lengths of its arc.
 

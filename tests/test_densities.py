@@ -55,7 +55,7 @@ def test_single_precision_keeps_the_score():
 
 def test_a_spiral_lies_along_its_curve():
     """Means on r = radius * angle / last angle at equal lengths of arc; draws a thickness away from it."""
-    mixture = spiral(2, radius=3, thickness=0.1)
+    mixture = spiral(2, radius=3, thickness=0.1, components=200)
     r, steps = mixture.means.norm(dim=1), (mixture.means[1:] - mixture.means[:-1]).norm(dim=1)
     angle = r / 3 * 4 * math.pi
     on_curve = r[:, None] * torch.stack([angle.cos(), angle.sin()], -1)
@@ -88,3 +88,4 @@ def test_bad_levels_of_smoothing_and_coarse_spirals_are_named():
         spiral(components=10)
     with pytest.raises(InputError, match="above 0"):
         spiral(turns=0)
+    assert spiral().means.shape == (256, 2)
