@@ -1,12 +1,12 @@
 """Results are written by the code that measured them, one JSON file a measurement."""
 
-import json
 import os
-import platform
 import statistics
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+
+from gmnm_lib.reproduce import results
 
 LOAD = (
     round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
@@ -16,13 +16,8 @@ RESULTS = Path(__file__).parent / "results"
 
 def record(name: str, *, packages: Sequence[str] = (), **fields: object) -> Path:
     """Write `results/NAME.json`: the fields of a measurement, the machine, and the versions of Python, torch and `packages`."""
-    versions = {"python": platform.python_version()} | {package: version(package) for package in ("torch", *packages)}
-    result = {"name": name, **fields, "machine": machine(), "load": LOAD, "versions": versions}
-    RESULTS.mkdir(exist_ok=True)
-    path, fresh = RESULTS / f"{name}.json", RESULTS / f"{name}.json.part"
-    fresh.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    fresh.replace(path)
-    return path
+    own = {package: version(package) for package in packages}
+    return results.write(RESULTS / f"{name}.json", {"name": name, **fields, "load": LOAD, "versions": own})
 
 
 def speed(
@@ -62,17 +57,3 @@ def significant(number: float) -> float:
 
 def percentile(numbers: Sequence[float], percent: int) -> float:
     return statistics.quantiles(numbers, n=100, method="inclusive")[percent - 1]
-
-
-def machine() -> str:
-    """Processor and cores, in words; no host's name."""
-    found = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        models = [
-            line.split(":", 1)[1].strip()
-            for line in information.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        found = models[0] if models else found
-    return f"{found}, {os.cpu_count()} cores"

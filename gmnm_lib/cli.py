@@ -127,6 +127,26 @@ def _parser() -> argparse.ArgumentParser:
         help="the longest that a lecture may take (%(default)s)",
     )
 
+    one = command(
+        "reproduce",
+        _reproduce,
+        "reproduce published figures, or list published against ours",
+        "gmnm reproduce rbm-mnist",
+    )
+    one.add_argument(
+        "names", nargs="*", metavar="NAME", help="figures to reproduce; what was recorded when none is named"
+    )
+    one.add_argument("--list", action="store_true", help="list what was recorded, and what else there is to reproduce")
+    one.add_argument("--json", action="store_true", help="print results as JSON")
+    one.add_argument(
+        "--profile", choices=("cpu", "gpu", "trial"), default="cpu", help="a trial takes seconds and is not recorded"
+    )
+    one.add_argument("--seed", type=int, default=0, metavar="N", help="of first parameters, batches and draws")
+    one.add_argument("--fresh", action="store_true", help="begin again instead of going on")
+    one.add_argument(
+        "--folder", default="reproductions", metavar="FOLDER", help="where work in progress is kept (%(default)s)"
+    )
+
     one = command("data", _data, "list the data sets, or read some and say what is in them", "gmnm data mnist-5k")
     one.add_argument(
         "names", nargs="*", metavar="NAME", help="a data set to read, and to download where that is needed"
@@ -246,6 +266,38 @@ def _handout(options: argparse.Namespace) -> int:
         print("\n".join(map(str, error.made)))
         raise
     print("\n".join(map(str, paths)))
+    return 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    import json
+    from pathlib import Path
+
+    from gmnm_lib import reproduce
+    from gmnm_lib.reproduce import results
+
+    if options.list and options.names:
+        raise InputError("--list takes no names: leave one of them out")
+    for name in options.names:
+        reproduce.check_name(name)
+    if not options.names:
+        found = results.recorded()
+        missing = [name for name in reproduce.names() if name not in {result["figure"] for result in found}]
+        print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else "\n".join(results.lines(found)))
+        if missing and not options.json:
+            print(f"nothing is recorded yet of {', '.join(missing)}")
+        return 0
+    made = []
+    for name in options.names:
+        made.append(
+            reproduce.reproduce(
+                name, profile=options.profile, seed=options.seed, folder=Path(options.folder), fresh=options.fresh
+            )
+        )
+        if not options.json:
+            print("\n".join(results.lines(made[-1:])), flush=True)
+    if options.json:
+        print(json.dumps(made, indent=2, ensure_ascii=False))
     return 0
 
 

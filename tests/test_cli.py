@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from gmnm_lib import cli
 from gmnm_lib.course import WorkFailed
 
-COMMANDS = ["lab", "execute", "release", "check", "handout", "data", "doctor"]
+COMMANDS = ["lab", "execute", "release", "check", "handout", "reproduce", "data", "doctor"]
 HEAVY = ("torch", "numpy", "nbformat", "papermill", "matplotlib", "ipywidgets", "IPython")
 
 

@@ -7,9 +7,7 @@ from what the cell says. Two runs of the same code then give the same bytes, and
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from gmnm_lib.errors import InputError
+from gmnm_lib.files import write_atomically
 
 FRAMES = "application/vnd.gmnm.frames+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -219,21 +218,3 @@ def write(notebook: NotebookNode, path: str | Path) -> bool:
         raise InputError(wrong[0])
     nbformat.validate(notebook)
     return write_atomically(dumps(notebook), path)
-
-
-def write_atomically(text: str | bytes, path: Path) -> bool:
-    """Replaces the file in one step, so that an interrupted run leaves the old one whole; False where nothing changed."""
-    data = text.encode() if isinstance(text, str) else text
-    if path.is_file() and path.read_bytes() == data:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return True

@@ -82,14 +82,15 @@ class DBM(nn.Module):
         Starts with a pass upward, doubled where the layer above is still silent. A sweep renews the odd layers, then the even
         ones: no two units of a half are joined, so that each half is an exact coordinate ascent and the bound never falls.
         """
-        layers = [x, *(x.new_zeros(len(x), size) for size in self.sizes[1:])]
-        for l in range(1, len(layers)):
-            scale = 1.0 if l + 1 == len(layers) else 2.0
-            layers[l] = (self.biases[l] + scale * (layers[l - 1] @ self.weights[l - 1])).sigmoid()
+        from_x = x @ self.weights[0]  # the widest product, the same in every sweep
+        layers = [x, (self.biases[1] + 2 * from_x).sigmoid()]
+        for l in range(2, len(self.sizes)):
+            scale = 1.0 if l + 1 == len(self.sizes) else 2.0
+            layers.append((self.biases[l] + scale * (layers[l - 1] @ self.weights[l - 1])).sigmoid())
         for _ in range(steps):
-            for parity in (1, 2):
-                for l in range(parity, len(layers), 2):
-                    layers[l] = self.field(layers, l).sigmoid()
+            layers[1] = (self.biases[1] + from_x + layers[2] @ self.weights[1].T).sigmoid()
+            for l in (*range(3, len(layers), 2), *range(2, len(layers), 2)):
+                layers[l] = self.field(layers, l).sigmoid()
         return torch.cat(layers, -1)
 
     def bound(self, state: Float[Tensor, "batch units"], log_partition: float | Tensor) -> Float[Tensor, " batch"]:

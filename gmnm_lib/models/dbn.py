@@ -165,10 +165,20 @@ class DBN(nn.Module):
             )
 
 
-def upside_down(rbm: RBM) -> RBM:
-    """The same binary RBM with its sides swapped: visible is hidden, W is W', and p(h) is the marginal of its visible side."""
-    turned = RBM(rbm.hidden, rbm.visible).to(rbm.weights)
-    _set(turned, rbm.weights.T, rbm.hidden_bias, rbm.visible_bias)
+def upside_down(rbm: RBM, hidden: int | None = None) -> RBM:
+    """The same binary RBM with its sides swapped: visible is hidden, W is W', and p(h) is the marginal of its visible side.
+
+    hidden: more units than `rbm` has visible ones; those beyond have the small weights of a first draw, which hardly change
+    p(h). InputError for fewer.
+    """
+    hidden = rbm.visible if hidden is None else hidden
+    if hidden < rbm.visible:
+        raise InputError(f"hidden is {hidden}: the {rbm.visible} visible units of the RBM need a place each")
+    turned = RBM(rbm.hidden, hidden).to(rbm.weights)
+    with torch.no_grad():
+        turned.weights[:, : rbm.visible] = rbm.weights.T
+        turned.visible_bias.copy_(rbm.hidden_bias)
+        turned.hidden_bias[: rbm.visible] = rbm.visible_bias
     return turned
 
 
@@ -181,9 +191,9 @@ def pretrain(
 ) -> DBN:
     """A DBN of RBMs that `train(rbm, data)` has trained from the bottom up, drawn hidden bits feeding the next.
 
-    An RBM as wide above as the last one was below starts as that one upside down. The network's p(x) is then the last
-    RBM's, its bound is tight, and training the new RBM on exact likelihood lifts the bound from there (Hinton 2006,
-    section 4). An RBM of another width starts at random, without that warrant. particles: of the assembled top RBM.
+    An RBM as wide above as the last one was below, or wider, starts as that one upside down. The network's p(x) is then
+    the last RBM's, its bound is tight, and training the new RBM on exact likelihood lifts the bound from there (Hinton
+    2006, section 4). A narrower RBM starts at random, without that warrant. particles: of the assembled top RBM.
     """
     if len(sizes) < 3 or x.shape[-1] != sizes[0]:
         raise InputError(
@@ -192,8 +202,8 @@ def pretrain(
     rbms: list[RBM] = []
     data = x
     for below, above in pairwise(sizes):
-        tied = bool(rbms) and rbms[-1].visible == above
-        rbm = upside_down(rbms[-1]) if tied else RBM(below, above, base=data.mean(0)).to(x)
+        tied = bool(rbms) and rbms[-1].visible <= above
+        rbm = upside_down(rbms[-1], above) if tied else RBM(below, above, base=data.mean(0)).to(x)
         train(rbm, data)
         rbms.append(rbm)
         with torch.no_grad():

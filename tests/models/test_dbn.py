@@ -153,3 +153,19 @@ def test_what_does_not_fit_is_refused_by_name():
         dbn_log_likelihood(DBN((4, 21, 2)), torch.zeros(1, 4))
     with pytest.raises(InputError, match="each must begin"):
         DBN.assemble([RBM(4, 3), RBM(2, 3)])
+
+
+def test_a_wider_layer_starts_as_the_rbm_below_upside_down_and_its_bound_is_tight_up_to_the_first_weights():
+    torch.manual_seed(0)
+    rbm = RBM(5, 3).double()
+    rbm.weights.data.normal_()
+    wider = upside_down(rbm, 8)
+    wider.weights.data[:, 5:] = 0  # idle units to the letter
+    x = states(5, dtype=torch.float64)
+    grown = DBN.assemble([rbm, wider])
+    at = float(log_partition(wider))
+    drawn = torch.stack([grown.bound(x, at) for _ in range(50)])
+    assert drawn.std(0).max() < 1e-9  # log p(x, h) - log q(h|x) is the same for every h: q is the posterior
+    assert dbn_log_likelihood(grown, x).tolist() == approx(log_likelihood(rbm, x).tolist(), abs=1e-9)
+    with pytest.raises(InputError, match="need a place each"):
+        upside_down(rbm, 4)

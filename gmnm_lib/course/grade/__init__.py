@@ -124,7 +124,7 @@ def write(results: list[Result], out: Path) -> None:
     from gmnm_lib.course.grade.exports import write_grades
     from gmnm_lib.course.grade.feedback import feedback, feedback_name
     from gmnm_lib.course.grade.summary import summary
-    from gmnm_lib.course.notebooks import write_atomically
+    from gmnm_lib.files import write_atomically
 
     write_grades(results, out)
     for result in results:

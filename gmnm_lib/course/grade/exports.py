@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gmnm_lib.course.grade.legible import legible_line
 from gmnm_lib.course.grade.records import Result
-from gmnm_lib.course.notebooks import write_atomically
+from gmnm_lib.files import write_atomically
 
 Cell = str | float
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones too

@@ -16,7 +16,8 @@ from gmnm_lib.course.handout.cells import EXERCISE, typeset
 from gmnm_lib.course.handout.ledger import FOLDER, entry_in
 from gmnm_lib.course.handout.page import fonts, text_of
 from gmnm_lib.course.handout.pictures import webp
-from gmnm_lib.course.notebooks import FRAMES, write_atomically
+from gmnm_lib.course.notebooks import FRAMES
+from gmnm_lib.files import write_atomically
 
 FORMS = {"html": ("{}.html", "Handout"), "slides": ("{}.slides.html", "Slides"), "pdf": ("{}.pdf", "PDF")}
 COVER = (640, 400)  # pixels at most: cards are 320 wide, and screens are finer than that

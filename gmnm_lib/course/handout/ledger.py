@@ -19,8 +19,9 @@ import nbformat
 from nbformat import NotebookNode
 from packaging.requirements import Requirement
 
-from gmnm_lib.course.notebooks import dumps, read, write_atomically
+from gmnm_lib.course.notebooks import dumps, read
 from gmnm_lib.errors import InputError
+from gmnm_lib.files import write_atomically
 
 LIBRARY = Path(__file__).resolve().parents[2]
 FOLDER = ".executed"

@@ -19,8 +19,9 @@ from gmnm_lib.course.handout.ledger import Ledger, form_key, run_key
 from gmnm_lib.course.handout.page import Links, page
 from gmnm_lib.course.handout.paper import pdf
 from gmnm_lib.course.handout.slides import slides
-from gmnm_lib.course.notebooks import dumps, normalise, read, write_atomically
+from gmnm_lib.course.notebooks import dumps, normalise, read
 from gmnm_lib.errors import InputError
+from gmnm_lib.files import write_atomically
 
 SECONDS_TO_END = 10  # what a process gets to end its kernel before it is killed
 
