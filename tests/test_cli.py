@@ -114,6 +114,11 @@ def test_a_reader_who_has_seen_enough_is_no_error():
     assert done.stderr == ""
 
 
+def heeding_ctrl_c():
+    """A shell that ignores SIGINT, as one in the background does, hands that down, and Python then leaves it so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to another process")
 def test_ctrl_c_ends_a_long_command_cleanly(tmp_path):
     path, begun = tmp_path / "slow.ipynb", tmp_path / "begun"
@@ -126,6 +131,7 @@ def test_ctrl_c_ends_a_long_command_cleanly(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heeding_ctrl_c,
     )
     while not begun.exists():
         assert process.poll() is None

@@ -159,13 +159,20 @@ def test_senseless_limits_are_refused(tmp_path, wrong, says):
         handout([lecture(tmp_path, "01_a")], out=tmp_path / "out", **wrong)
 
 
+def heeding_ctrl_c():
+    """A shell that ignores SIGINT, as one in the background does, hands that down, and Python then leaves it so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to another process")
 def test_ctrl_c_ends_all_jobs_and_the_next_call_goes_on_from_what_was_made(tmp_path, runs):
     begun, out = tmp_path / "begun", tmp_path / "out"
     slow = f"import os, pathlib, time\npathlib.Path({str(begun)!r}).write_text(str(os.getpid()))\ntime.sleep(99)"
     paths = [lecture(tmp_path, "01_quick", "print(1)"), lecture(tmp_path, "02_slow", slow)]
     command = [sys.executable, "-m", "gmnm_lib.cli", "handout", *map(str, paths), "--jobs", "2", "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heeding_ctrl_c
+    )
     deadline = time.monotonic() + 60
     while not (begun.exists() and begun.read_text() and (out / ".executed" / "01_quick.json").exists()):
         assert process.poll() is None and time.monotonic() < deadline
