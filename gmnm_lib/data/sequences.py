@@ -54,6 +54,8 @@ def check_sequences(sequences: Sequences, features: int) -> None:
     x, lengths = sequences
     if x.dim() != 3 or x.shape[2] != features:
         raise InputError(f"x is {tuple(x.shape)}: the model wants (sequences, time, {features})")
+    if not x.is_floating_point():
+        raise InputError(f"x is of type {x.dtype}: a model learns from floats; convert it, as by x.float()")
     if lengths.shape != (len(x),):
         raise InputError(f"lengths is {tuple(lengths.shape)} for {len(x)} sequences: give one length a sequence")
     if len(x) == 0 or int(lengths.min()) < 1:
@@ -62,3 +64,9 @@ def check_sequences(sequences: Sequences, features: int) -> None:
         raise InputError(
             f"a length is {int(lengths.max())} but x has {x.shape[1]} time steps: lengths end within x's time"
         )
+    if not bool(x.isfinite().all()):
+        raise InputError(f"x holds NaN or infinity, first in sequence {_first_bad(x)}: mend or drop such sequences")
+
+
+def _first_bad(x: Tensor) -> int:
+    return int((~x.isfinite()).flatten(1).any(1).nonzero()[0])
