@@ -78,14 +78,15 @@ def _summed(dbm: DBM, half: Tensor, parity: int, x: Tensor | None, beta: float =
     """log sum exp(-E) over the layers of the other parity for each row of `half`: (rows,), or with x kept (rows, batch)."""
     layers: list[Tensor] = [half.new_zeros(len(half), size) for size in dbm.sizes]
     layers[parity::2] = half.split(dbm.sizes[parity::2], -1)
-    total = half.double() @ torch.cat(list(dbm.biases[parity::2])).double()
+    centres = dbm.layers(dbm.centres.double())
+    total = (half.double() - torch.cat(centres[parity::2])) @ torch.cat(list(dbm.biases[parity::2])).double()
     kept: Tensor | None = None
     for l in range(1 - parity, len(layers), 2):
         field = dbm.field(layers, l, beta).double()
         if l == 0 and x is not None:
-            kept = field @ x.double().T
+            kept = field @ (x.double() - centres[0]).T
         else:
-            total = total + F.softplus(field).sum(-1)
+            total = total + F.softplus(field).sum(-1) - field @ centres[l]
     return total if kept is None else total[:, None] + kept
 
 
@@ -99,7 +100,8 @@ class DBMPath:
         self.dbm, self.device = dbm, dbm.particles.device
 
     def log_partition_base(self) -> Tensor:
-        return F.softplus(torch.cat(list(self.dbm.biases)).double()).sum()
+        biases = torch.cat(list(self.dbm.biases)).double()
+        return F.softplus(biases).sum() - biases @ self.dbm.centres.double()
 
     def start(self, n: int) -> Tensor:
         return flips(torch.cat(list(self.dbm.biases[1::2])).sigmoid().repeat(n, 1))

@@ -7,6 +7,7 @@ Pixels (`digit`, `digit_grid`) are for what a slider redraws, many times a secon
 from gmnm_lib.figures.graphical import VAE_GRAPHS, Graph, graphical_model
 from gmnm_lib.figures.pictures import COLOURS, INK, PAPER, RULE, Drawing, Picture, css_width, to_image, to_png
 from gmnm_lib.figures.pixels import digit, digit_grid, film_strip, picture_table, stacked
+from gmnm_lib.figures.planes import plane
 from gmnm_lib.figures.plots import TERM_NAMES, curves, latent_plane, lines
 from gmnm_lib.figures.text import source, table
 
@@ -29,6 +30,7 @@ __all__ = [
     "latent_plane",
     "lines",
     "picture_table",
+    "plane",
     "source",
     "stacked",
     "table",

@@ -1,7 +1,9 @@
 """The deep Boltzmann machine (Salakhutdinov & Hinton 2009): layers of bits, each joined to the next in both directions.
 
-    E(x, h_1, ..., h_L) = -sum_l b_l's_l - sum_l s_{l-1}'W_l s_l,    s_0 = x, s_l = h_l
+    E(x, h_1, ..., h_L) = -sum_l b_l's_l - sum_l s_{l-1}'W_l s_l,    s_0 = x - c_0, s_l = h_l - c_l
     p(x, h) = exp(-E(x, h)) / Z
+
+The centres c are 0 unless `centre` moves them (Montavon & Muller 2012): the same machine, whose gradient is better behaved.
 
 Odd layers are independent given the even ones and the other way about: two matrix products a layer draw the whole machine.
 """
@@ -36,6 +38,8 @@ class DBM(nn.Module):
         self.sizes = tuple(sizes)
         self.weights = nn.ParameterList(0.01 * torch.randn(below, above) for below, above in pairwise(sizes))
         self.biases = nn.ParameterList(torch.zeros(size) for size in sizes)
+        self.centres: Tensor
+        self.register_buffer("centres", torch.zeros(sum(sizes)))
         self.particles: Tensor
         self.register_buffer("particles", self.start(particles))
 
@@ -50,6 +54,7 @@ class DBM(nn.Module):
 
     def energy(self, state: Float[Tensor, "*batch units"]) -> Float[Tensor, "*batch"]:
         """E(x, h). It is linear in every unit, so that means in place of bits give E_q[E] of a factorised q."""
+        state = state - self.centres
         layers = self.layers(state)
         pairs = ((below @ w * above).sum(-1) for w, (below, above) in zip(self.weights, pairwise(layers), strict=True))
         return -state @ torch.cat(list(self.biases)) - sum(pairs)
@@ -60,12 +65,26 @@ class DBM(nn.Module):
 
     def field(self, layers: Sequence[Tensor], l: int, beta: float = 1.0) -> Tensor:
         """What layer l hears from the layers beside it, their weights scaled by beta."""
-        total = self.biases[l]
+        total, centres = self.biases[l], self.layers(self.centres)
         if l > 0:
-            total = total + beta * (layers[l - 1] @ self.weights[l - 1])
+            total = total + beta * ((layers[l - 1] - centres[l - 1]) @ self.weights[l - 1])
         if l + 1 < len(self.sizes):
-            total = total + beta * (layers[l + 1] @ self.weights[l].T)
+            total = total + beta * ((layers[l + 1] - centres[l + 1]) @ self.weights[l].T)
         return total
+
+    @torch.no_grad()
+    def centre(self, means: Float[Tensor, " units"]) -> None:
+        """Write the same distribution around `means`: the biases take up what the weights said at the old centres.
+
+        A step of the weights then leaves alone what the biases have learned, and large steps stay stable.
+        """
+        moved = self.layers(means - self.centres)
+        for l, bias in enumerate(self.biases):
+            if l > 0:
+                bias += moved[l - 1] @ self.weights[l - 1]
+            if l + 1 < len(self.sizes):
+                bias += moved[l + 1] @ self.weights[l].T
+        self.centres.copy_(means)
 
     def gibbs_step(self, state: Float[Tensor, "batch units"], temperature: float | Tensor = 1.0) -> Tensor:
         """All odd layers given the even ones, then all even ones given the odd: leaves p(x, h) as it is."""
@@ -82,13 +101,15 @@ class DBM(nn.Module):
         Starts with a pass upward, doubled where the layer above is still silent. A sweep renews the odd layers, then the even
         ones: no two units of a half are joined, so that each half is an exact coordinate ascent and the bound never falls.
         """
-        from_x = x @ self.weights[0]  # the widest product, the same in every sweep
+        centres = self.layers(self.centres)
+        from_x = (x - centres[0]) @ self.weights[0]  # the widest product, the same in every sweep
         layers = [x, (self.biases[1] + 2 * from_x).sigmoid()]
         for l in range(2, len(self.sizes)):
             scale = 1.0 if l + 1 == len(self.sizes) else 2.0
-            layers.append((self.biases[l] + scale * (layers[l - 1] @ self.weights[l - 1])).sigmoid())
+            heard = (layers[l - 1] - centres[l - 1]) @ self.weights[l - 1]
+            layers.append((self.biases[l] + scale * heard).sigmoid())
         for _ in range(steps):
-            layers[1] = (self.biases[1] + from_x + layers[2] @ self.weights[1].T).sigmoid()
+            layers[1] = (self.biases[1] + from_x + (layers[2] - centres[2]) @ self.weights[1].T).sigmoid()
             for l in (*range(3, len(layers), 2), *range(2, len(layers), 2)):
                 layers[l] = self.field(layers, l).sigmoid()
         return torch.cat(layers, -1)
@@ -153,16 +174,27 @@ class ReplicatedRBM(nn.Module):
     """An RBM with one or two copies of each side that share their weights (Salakhutdinov & Hinton 2009, section 3.2).
 
     p(h|v, v) = sigmoid(c + 2 v'W) stands in for the layer above that is not there yet. Bottom of a DBM: two visible copies;
-    top: two hidden ones; between: two of both. Shapes: v (batch, visible) in [0, 1].
+    top: two hidden ones; between: two of both. Shapes: v (batch, visible) in [0, 1]. base: (visible,) means of the data, at
+    which the visible biases start.
     """
 
-    def __init__(self, visible: int, hidden: int, *, visible_copies: int = 2, hidden_copies: int = 1):
+    def __init__(
+        self,
+        visible: int,
+        hidden: int,
+        *,
+        visible_copies: int = 2,
+        hidden_copies: int = 1,
+        base: Float[Tensor, " visible"] | None = None,
+    ):
         super().__init__()
         self.visible, self.hidden = visible, hidden
         self.visible_copies, self.hidden_copies = visible_copies, hidden_copies
         self.weights = nn.Parameter(0.01 * torch.randn(visible, hidden))
         self.visible_bias = nn.Parameter(torch.zeros(visible))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
+        if base is not None:
+            self.visible_bias.data.copy_(base.clamp(0.01, 0.99).logit())
 
     def propup(self, v: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
         """Means of p(h|v, ..., v), all visible copies equal."""
@@ -209,7 +241,7 @@ def pretrain(
     rbms, data, top = [], x, len(sizes) - 2
     for depth, (below, above) in enumerate(pairwise(sizes)):
         copies = {"visible_copies": 1 if depth == top else 2, "hidden_copies": 1 if depth == 0 else 2}
-        rbm = ReplicatedRBM(below, above, **copies).to(x)
+        rbm = ReplicatedRBM(below, above, **copies, base=data.mean(0)).to(x)
         train(rbm, data)
         rbms.append(rbm)
         with torch.no_grad():

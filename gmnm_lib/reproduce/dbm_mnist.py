@@ -26,6 +26,7 @@ def reproduce(run: Run) -> Outcome:
 
     with run.seeded():
         dbm = pretrain(data.train, (784, 500, 1000), train, particles=batch_size)
+        dbm.centre(dbm.mean_field(data.train[:10_000]).mean(0))
     run.train(
         "dbm",
         dbm,

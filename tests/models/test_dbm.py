@@ -20,7 +20,17 @@ def machine(sizes: tuple[int, ...] = (4, 3, 3), seed: int = 0, scale: float = 1.
     dbm = DBM(sizes, particles=particles).double()
     for parameter in dbm.parameters():
         parameter.data.normal_(0, scale)
+    dbm.centres.uniform_()
     return dbm
+
+
+def test_centring_changes_the_words_and_not_the_distribution() -> None:
+    dbm, everything = machine((3, 2, 3, 2)), states(10, dtype=torch.float64)
+    before, fields = (-dbm.energy(everything)).softmax(0), [dbm.field(dbm.layers(everything), l) for l in range(4)]
+    dbm.centre(torch.rand(10, dtype=torch.float64))
+    assert torch.allclose((-dbm.energy(everything)).softmax(0), before)
+    for l, field in enumerate(fields):
+        assert torch.allclose(dbm.field(dbm.layers(everything), l), field)
 
 
 @pytest.mark.parametrize("sizes", [(4, 3, 3), (3, 2, 3, 2), (2, 4, 1)])
