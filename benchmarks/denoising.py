@@ -2,8 +2,8 @@
 
     python -m benchmarks.denoising [--rounds 9] [--steps 40]
 
-The GSN's peer is its authors' program line by line in torch: odd layers, then even ones, with the draws that torch offers. Both
-do the same four products a step, most of either's time; `products` gives these alone, below which no chain of this order gets.
+The GSN's peer updates layers in the order of its authors' program (odd ones, then even ones) with the draws that torch offers.
+Both do the same four products a step, most of either's time; `products` gives these alone: no such chain can be faster.
 Langevin's peer takes the score by autograd from torch's own mixture, and a new tensor for each operation.
 """
 
@@ -40,11 +40,11 @@ def our_gsn(model: GSN, start: Tensor, steps: int) -> Work:
 
 
 def plain_gsn(model: GSN, start: Tensor, steps: int) -> Work:
-    """`update_layers`, `simple_update_layer`, `add_gaussian_noise` and `salt_and_pepper` of the authors' model.py."""
+    """A function a layer, a draw a decision, a new tensor an operation."""
     weights, biases = [w.detach() for w in model.weights], [b.detach() for b in model.biases]
     top = len(weights)
 
-    def add_gaussian_noise(x: Tensor, sigma: float = 2.0) -> Tensor:
+    def noisy(x: Tensor, sigma: float = 2.0) -> Tensor:
         return x + sigma * torch.randn_like(x)
 
     def salt_and_pepper(x: Tensor, p: float = 0.4) -> Tensor:
@@ -59,7 +59,7 @@ def plain_gsn(model: GSN, start: Tensor, steps: int) -> Work:
         a = h[i - 1] @ weights[i - 1] + biases[i]
         if i < top:
             a = a + h[i + 1] @ weights[i].T
-        return torch.tanh(a) if i == 1 else add_gaussian_noise(torch.tanh(add_gaussian_noise(a)))
+        return torch.tanh(a) if i == 1 else noisy(torch.tanh(noisy(a)))
 
     @torch.no_grad()
     def walk() -> None:
@@ -127,7 +127,7 @@ def cases(steps: int) -> dict[str, tuple[Work, Work, str, str, float]]:
         "gsn": (
             our_gsn(gsn, digits, steps),
             plain_gsn(gsn, digits, steps),
-            "its authors' program in plain torch",
+            "plain torch in the order of its authors' program",
             "ratio >= 1.6",
             steps,
         ),

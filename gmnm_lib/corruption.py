@@ -1,6 +1,6 @@
 """Corruptions C(x~|x): what a denoiser undoes. Each is drawn from (`corrupt`) and has its probability written out (`log_prob`).
 
-    Masking(p)          x~_i = 0 with probability p, else x_i                           (Vincent 2008, section 2.3)
+    Masking(p)          x~_i = 0 with probability p, else x_i                           (Vincent 2008)
     SaltAndPepper(p)    x~_i = 0 or 1, half of the time each, with probability p, else x_i
     GaussianNoise(sigma)    x~ = x + sigma epsilon, epsilon ~ N(0, I)
 

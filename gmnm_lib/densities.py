@@ -5,7 +5,7 @@
     r*(x) = E[clean|noisy = x] = x + sigma^2 grad log p_sigma(x)                   the optimal denoiser, at any sigma
 
 The last line is exact (Robbins 1956; Miyasawa 1961); that r learns the score of p itself as sigma -> 0 is its limit (Alain &
-Bengio 2014, theorem 1).
+Bengio 2014).
 """
 
 import math

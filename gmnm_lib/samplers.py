@@ -66,7 +66,7 @@ def metropolis_step(
     """Metropolis-adjusted Langevin from `walk_from`: accept x' with min(1, p(x') q(x|x') / p(x) q(x'|x)).
 
     log_density: (chains, dimensions) to (chains,), up to a constant. Without it log p(x') - log p(x) is the line integral of
-    the score from x to x' (Alain & Bengio 2014, section 3.6), by five points of which the ends are known. Where the score is
+    the score from x to x' (as Alain & Bengio 2014 get energies), by five points of which the ends are known. Where the score is
     learned and no gradient, that makes no density exact. InputError where step_size is not above 0 or steps below 1.
     """
     _check(step_size, steps)

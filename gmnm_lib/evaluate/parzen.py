@@ -4,7 +4,7 @@
 
 A poor metric, kept because papers of the time report it. In hundreds of dimensions no affordable n comes near the model's true
 likelihood, the ranking of models may turn round, and k-means centres of the training data beat draws of the true
-distribution (Theis, van den Oord & Bethge 2016, section 3.2). Give a second, better-founded figure beside it.
+distribution (Theis, van den Oord & Bethge 2016). Give a second, better-founded figure beside it.
 """
 
 import math
@@ -18,7 +18,7 @@ from torch import Tensor
 from gmnm_lib.corruption import check_sigma
 from gmnm_lib.errors import InputError
 
-SIGMAS = tuple(10 ** (-1 + k / 9) for k in range(10))  # 0.1 to 1, as in the GSN's own evaluation
+SIGMAS = tuple(10 ** (-1 + k / 9) for k in range(10))  # 0.1 to 1, for pixels in [0, 1]
 
 
 class ParzenEstimate(NamedTuple):

@@ -86,7 +86,7 @@ class Denoiser(nn.Module):
         return corruption(self.kind, noise).corrupt(x)
 
     def chain_step(self, noise: float) -> Callable[[Tensor], Tensor]:
-        """x' ~ P(x|x~), x~ ~ C(x~|x), for a `Chain`: the generalised denoising autoencoder (Bengio 2013, section 3)."""
+        """x' ~ P(x|x~), x~ ~ C(x~|x), for a `Chain`: the generalised denoising autoencoder (Bengio 2013)."""
         corrupt = corruption(self.kind, noise).corrupt
         return lambda x: self._draw(self.conditional(corrupt(x)))
 
@@ -192,6 +192,7 @@ class DenoisingMLP(Denoiser):
         self, dimensions: int = 2, hidden: Sequence[int] = (128, 128), *, activation: type[nn.Module] = nn.Tanh
     ):
         super().__init__(dimensions, "gaussian", "gaussian")
+        nn.init.constant_(self.log_variance, -4.0)  # of small noise; Adam would take a thousand steps there from 0
         self.displacement = mlp(dimensions, *hidden, dimensions, activation=activation)
 
     def conditional(self, corrupted: Float[Tensor, "*batch pixels"]) -> Independent:
@@ -209,14 +210,14 @@ class ContractiveAutoencoder(DAE):
     def loss(  # type: ignore[override]  # a plain autoencoder has no noise to turn
         self, x: Float[Tensor, "batch pixels"], *, contraction: Annotated[float, Knob(0, 10)] = 0.1
     ) -> Loss:
-        """eq. 3, with the penalty in nats an example."""
+        """-log P(x|h(x)) + contraction ||dh/dx||^2; both terms are numbers an example, the second in no unit of the first."""
         h = self.encode(x)
         reconstruction = -self.decode(h).log_prob(x).mean()
         penalty = (self._closed_form(h) if len(self.encoder) == 1 else self.contraction_estimate(x)).mean()
         return Loss(reconstruction + contraction * penalty, reconstruction=reconstruction, contraction=penalty)
 
     def contraction(self, x: Float[Tensor, "batch pixels"]) -> Float[Tensor, " batch"]:
-        """||dh/dx||^2 exactly: in closed form for one layer (eq. 5), else one Jacobian-vector product a pixel."""
+        """||dh/dx||^2 exactly: in closed form for one layer, else one Jacobian-vector product a pixel."""
         if len(self.encoder) == 1:
             return self._closed_form(self.encode(x))
         basis = torch.eye(self.pixels, dtype=x.dtype, device=x.device)
@@ -228,6 +229,6 @@ class ContractiveAutoencoder(DAE):
         return torch.func.jvp(self.encode, (x,), (torch.randn_like(x),))[1].square().sum(-1)
 
     def _closed_form(self, h: Tensor) -> Tensor:
-        """sum_j s'(a_j)^2 sum_i W_ji^2 (eq. 5), with s' known from h itself."""
+        """sum_j s'(a_j)^2 sum_i W_ji^2 (Rifai 2011), with s' known from h itself."""
         slope = h * (1 - h) if self.activation == "sigmoid" else 1 - h.square()
         return slope.square() @ cast(nn.Linear, self.encoder[0]).weight.square().sum(1)

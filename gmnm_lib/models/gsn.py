@@ -6,7 +6,7 @@
 
 Laid out like a deep Boltzmann machine and updated like one, odd layers and then even ones, each given its neighbours. But
 there is no energy: the chain is trained by walkback so that every reconstruction on its way leads back to x, and its
-stationary distribution is the model (theorem 3).
+stationary distribution is the model.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,7 +72,7 @@ class GSN(nn.Module):
         hidden_noise: Annotated[float, Knob(0, 4)] = 2.0,
         walkback: Annotated[int, Knob(1, 20)] = 4,
     ) -> Loss:
-        """-log P(x|h) of `walkback` successive reconstructions, their mean, along the chain that starts at x (section 3.3).
+        """-log P(x|h) of `walkback` successive reconstructions, their mean, along the chain that starts at x.
 
         noise: probability of salt and pepper. hidden_noise: sigma of the noise before and after tanh, from h_2 upwards.
         walkback: at least as many as hidden layers, or the upper ones never reach a reconstruction and do not learn.
@@ -113,7 +113,7 @@ class GSN(nn.Module):
     def inpainting_step(
         self, x: Float[Tensor, "chains pixels"], known: Tensor, noise: float = 0.4, hidden_noise: float = 2.0
     ) -> Callable[[State], State]:
-        """A step with x clamped where `known`, (pixels,) or (chains, pixels), is true (Bengio 2014, proposition 2).
+        """A step with x clamped where `known`, (pixels,) or (chains, pixels), is true (Bengio 2014).
 
         The known pixels are corrupted on their way up like all others: they are given as x, not as x~.
         InputError for a mask of another shape or type.

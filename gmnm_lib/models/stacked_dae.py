@@ -115,7 +115,7 @@ def pretrain(
     corruption: Kind = "masking",
     reconstruction: Reconstruction = "bernoulli",
 ) -> StackedDAE:
-    """Greedy learning, then a classifier on top that is still to be trained (Vincent 2008, section 2.4).
+    """Greedy learning, then a classifier on top that is still to be trained (Vincent 2008).
 
     train(dae, data) trains each layer, bottom first, on the codes of *uncorrupted* x: the noise is for learning alone.
     corruption is every layer's; reconstruction is the first one's, as codes lie in [0, 1]. InputError where sizes do not fit x.

@@ -27,7 +27,7 @@ def small(kind=DAE, hidden=4, **options):
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_loss_is_torchs_cross_entropy_of_the_network_written_out(tied):
-    """Vincent 2008, eqs. 1-4, one layer."""
+    """Vincent 2008, one layer."""
     model = small(tied=tied)
     (encoder,) = model.encoder
     torch.manual_seed(1)
