@@ -17,7 +17,7 @@ LECTURES = [  # each is listed here, so that none is forgotten
     "03_variational_bayes",
     "04_variational_autoencoder",
 ]
-EXERCISES = [name for name in LECTURES if name != "02_models_in_both_families"]  # has none yet
+EXERCISES = LECTURES
 FOLDERS = {"lectures": LECTURES, "solutions": EXERCISES, "exercises": EXERCISES}
 EVERY = [ROOT / folder / f"{name}.ipynb" for folder, names in FOLDERS.items() for name in names]
 
