@@ -311,8 +311,7 @@ def _data(options: argparse.Namespace) -> int:
         print(repr(data.load(name)))
     if not options.names:
         for card, where in data.describe():
-            height, width = card.shape
-            print(f"{card.name}: {' + '.join(map(str, card.sizes))} images of {height} x {width}, {where}")
+            print(f"{card.name}: {' + '.join(map(str, card.sizes))} {card.examples}, {where}")
             print(f"    {card.source}\n    Licence: {card.licence}")
     return 0
 

@@ -1,13 +1,15 @@
-"""Gzipped files of others: found in GMNM_DATA, among earlier downloads or at a mirror, and never trusted unchecked."""
+"""Files of others: found in GMNM_DATA, among earlier downloads or at a mirror, and never trusted unchecked."""
 
 import gzip
 import hashlib
+import io
 import os
+import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pooch
 
@@ -28,6 +30,7 @@ class Archive:
     folder: str
     name: str
     sha256: str
+    addresses: tuple[str, ...] = ()  # where it can be downloaded from, if not from `MIRRORS`
 
     def find(self) -> Path | None:
         """Where the file lies on this machine: in GMNM_DATA, then among earlier downloads; None if nowhere."""
@@ -44,14 +47,18 @@ class Archive:
         """The uncompressed content of `path`, or an `InputError` if it is not what the sha256 says."""
         mend = f"delete {path} to have it downloaded anew, or replace it by a sound copy"
         try:
-            content = gzip.decompress(path.read_bytes())
-        except (gzip.BadGzipFile, EOFError, zlib.error):
+            content = self.unpacked(path.read_bytes())
+        except (gzip.BadGzipFile, tarfile.TarError, EOFError, zlib.error):
             raise InputError(f"{self.name} is cut short or is no gzip file: {mend}") from None
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}): make it readable for you") from error
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise InputError(f"{self.name} does not hold what it should (its sha256 differs): {mend}")
         return content
+
+    def unpacked(self, content: bytes) -> bytes:
+        """What the file's sha256 is of."""
+        return gzip.decompress(content)
 
     def download(self) -> Path:
         """The file, from the first mirror that gives it whole. It takes its name only once it is checked."""
@@ -70,19 +77,53 @@ class Archive:
     def fetch_from_mirrors(self, path: Path) -> Path:
         """`path` itself, once a mirror has filled it with the right content."""
         failures = []
-        for mirror in MIRRORS:
+        addresses = self.addresses or tuple(f"{mirror}/{self.folder}/{self.name}" for mirror in MIRRORS)
+        for address in addresses:
             get = pooch.HTTPDownloader(progressbar=True, timeout=PATIENCE)
             try:
-                get(f"{mirror}/{self.folder}/{self.name}", path, None)
+                get(address, path, None)
                 self.checked(path)
             except (OSError, InputError) as error:  # requests' errors are OSErrors
                 failures.append(type(error).__name__)
             else:
                 return path
         raise InputError(
-            f"{self.name} could not be downloaded from any of {len(MIRRORS)} mirrors ({', '.join(failures)}): "
+            f"{self.name} could not be downloaded from any of {len(addresses)} mirrors ({', '.join(failures)}): "
             "connect to a network, or set GMNM_DATA to a folder that holds the file"
         )
+
+
+class PlainFile(Archive):
+    """A file known by the sha256 of its own bytes."""
+
+    def unpacked(self, content: bytes) -> bytes:
+        return content
+
+
+class PackedFolder(Archive):
+    """Files of one kind in a .tar.gz, whatever else it holds: known by `as_tar` of their names and contents."""
+
+    ending = ".wav"
+
+    def unpacked(self, content: bytes) -> bytes:
+        files = {}
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.name.endswith(self.ending) else None
+                if file:
+                    files[PurePosixPath(member.name).name] = file.read()
+        return as_tar(files)
+
+
+def as_tar(files: dict[str, bytes]) -> bytes:
+    """An uncompressed archive of the files by name, without folders, dates and owners: the same files, the same bytes."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(files):
+            member = tarfile.TarInfo(name)
+            member.size = len(files[name])
+            archive.addfile(member, io.BytesIO(files[name]))
+    return packed.getvalue()
 
 
 def data_folder() -> Path | None:

@@ -1,4 +1,4 @@
-"""What a data set is: images as rows in three splits, their labels, and where they come from."""
+"""What a data set is: images or sequences in three splits, their labels, and where they come from."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import numpy as np
 if TYPE_CHECKING:  # torch takes a second to import, which a list of the data sets need not wait for
     from torch import Tensor
 
+    from gmnm_lib.data.sequences import Sequences
+
 SPLITS = ("train", "valid", "test")
 BUNDLED = Path(__file__).parent / "bundled"
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a data set before it is read."""
+    """What is known of a data set of images before it is read."""
 
     name: str
     shape: tuple[int, int]  # of one image: (height, width)
@@ -26,10 +28,30 @@ class Card:
     source: str
     licence: str
 
+    @property
+    def examples(self) -> str:
+        return f"images of {self.shape[0]} x {self.shape[1]}"
+
+
+@dataclass(frozen=True)
+class SequenceCard:
+    """What is known of a data set of sequences before it is read."""
+
+    name: str
+    features: int  # numbers a time step
+    meaning: str  # of the features
+    sizes: tuple[int, int, int]  # sequences in train, valid, test
+    source: str
+    licence: str
+
+    @property
+    def examples(self) -> str:
+        return f"sequences of {self.features} features a step"
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The digit that each image shows, (n,) int64 a split."""
+    """What each example shows or who made it (a digit, a speaker), (n,) int64 a split."""
 
     train: Tensor
     valid: Tensor
@@ -54,6 +76,29 @@ class Dataset:
         return f"<Dataset {self.name}: {sizes} images of {self.shape[0]} x {self.shape[1]}>"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class SequenceDataset:
+    """Sequences of unequal length, padded: a split's `x` is (n, time, features) float32, its `lengths` (n,) int64."""
+
+    name: str
+    features: int
+    meaning: str
+    source: str
+    licence: str
+    train: Sequences
+    valid: Sequences
+    test: Sequences
+    labels: Mapping[str, Labels]  # by what they tell; empty where there are none
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split} {len(getattr(self, split).lengths)}" for split in SPLITS)
+        lengths = [int(length) for split in SPLITS for length in getattr(self, split).lengths.aminmax()]
+        return (
+            f"<SequenceDataset {self.name}: {sizes} sequences of {self.features} features a step, "
+            f"{min(lengths)} to {max(lengths)} steps>"
+        )
+
+
 def assemble(card: Card, arrays: Mapping[str, np.ndarray], *, white: int) -> Dataset:
     """The data set of `card` from uint8 arrays `SPLIT_images` (n, pixels) in 0..white and `SPLIT_labels` (n,)."""
     import torch
@@ -74,6 +119,44 @@ def assemble(card: Card, arrays: Mapping[str, np.ndarray], *, white: int) -> Dat
         images("test"),
         Labels(digits("train"), digits("valid"), digits("test")),
     )
+
+
+def assemble_sequences(
+    card: SequenceCard, arrays: Mapping[str, np.ndarray], labels: tuple[str, ...] = ()
+) -> SequenceDataset:
+    """The data set of `card` from arrays `SPLIT_x` (all sequences' steps, features), `SPLIT_lengths` (n,) and, for each
+    of `labels`, `SPLIT_LABEL` (n,)."""
+    import torch
+
+    def sequences(split: str) -> Sequences:
+        return padded(arrays[f"{split}_x"], arrays[f"{split}_lengths"])
+
+    def label(split: str, name: str) -> Tensor:
+        return torch.from_numpy(arrays[f"{split}_{name}"].astype(np.int64))
+
+    return SequenceDataset(
+        card.name,
+        card.features,
+        card.meaning,
+        card.source,
+        card.licence,
+        sequences("train"),
+        sequences("valid"),
+        sequences("test"),
+        {name: Labels(label("train", name), label("valid", name), label("test", name)) for name in labels},
+    )
+
+
+def padded(steps: np.ndarray, lengths: np.ndarray) -> Sequences:
+    """Sequences that lie one after the other in `steps` (sum of lengths, features), each from time 0 on in float32."""
+    import torch
+
+    from gmnm_lib.data.sequences import Sequences
+
+    ends = torch.from_numpy(lengths.astype(np.int64))
+    sequences = Sequences(torch.zeros(len(ends), int(ends.max()), steps.shape[1]), ends)
+    sequences.x[sequences.mask] = torch.from_numpy(steps.astype(np.float32))
+    return sequences
 
 
 def read_bundled(name: str) -> dict[str, np.ndarray]:
