@@ -22,7 +22,7 @@ from gmnm_lib.live.sliders import Slider, readable
 
 FRAMES_TYPE = "application/vnd.gmnm.frames+json"
 VALUES_EACH = {1: 64, 2: 12, 3: 5, 4: 3}  # values a slider, by the number of sliders: about 150 frames at most
-BYTES_IN_ALL = 1_500_000  # of frames; a lecture stays small enough for a page
+BYTES_IN_ALL = 800_000  # of frames: a lecture has several, and a page 4 MB
 SMALL = 250  # CSS pixels; smaller pictures are enlarged by whole pixels
 
 _interactive = True

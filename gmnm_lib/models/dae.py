@@ -121,7 +121,8 @@ class DAE(Denoiser):
     """An encoder down to h and a decoder up again. h (batch, hidden[-1]), after the activation.
 
     hidden: the code's size, or those of several layers with the code last. tied: the decoder's weights are the encoder's,
-    transposed. corruption: 'masking', 'salt-and-pepper' or 'gaussian'. InputError for a size below 1 or an unknown choice.
+    transposed. corruption: 'masking', 'salt-and-pepper' or 'gaussian'. base: (pixels,) means of the data, at which the visible
+    biases start. InputError for a size below 1 or an unknown choice.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class DAE(Denoiser):
         reconstruction: Reconstruction = "bernoulli",
         tied: bool = True,
         activation: Activation = "sigmoid",
+        base: Float[Tensor, " pixels"] | None = None,
     ):
         super().__init__(pixels, corruption, reconstruction)
         sizes = (pixels, *((hidden,) if isinstance(hidden, int) else hidden))
@@ -150,6 +152,9 @@ class DAE(Denoiser):
         for linear in self._linears():
             nn.init.xavier_uniform_(linear.weight, gain=4 if activation == "sigmoid" else 1)  # Glorot & Bengio 2010
             nn.init.zeros_(linear.bias)
+        if base is not None:
+            start = base.clamp(0.01, 0.99).logit() if reconstruction == "bernoulli" else base
+            self._decoder_layers()[-1][1].data.copy_(start)
 
     def encode(self, x: Float[Tensor, "*batch pixels"]) -> Float[Tensor, "*batch code"]:
         """h, a function of its input and no distribution: the only randomness is the corruption's."""

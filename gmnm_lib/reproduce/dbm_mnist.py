@@ -66,12 +66,12 @@ REPRODUCTION = Reproduction(
     estimator="mean-field upper bound on -log p(x), log Z by AIS",
     profiles={
         "cpu": {
-            "pretraining_epochs": 10,
+            "pretraining_epochs": 3,
             "pretraining_lr": 0.05,
-            "epochs": 30,
-            "lr": 0.05,
+            "epochs": 35,
+            "lr": 0.1,
             "k": 2,
-            "mean_field_steps": 5,
+            "mean_field_steps": 3,
             "batch_size": 100,
             "betas": 10_000,
             "chains": 100,

@@ -16,8 +16,10 @@ LECTURES = [  # each is listed here, so that none is forgotten
     "02_models_in_both_families",
     "03_variational_bayes",
     "04_variational_autoencoder",
+    "08_denoising_autoencoders_and_scores",
 ]
-EXERCISES = LECTURES
+WITHOUT_EXERCISE = {"08_denoising_autoencoders_and_scores"}
+EXERCISES = [name for name in LECTURES if name not in WITHOUT_EXERCISE]
 FOLDERS = {"lectures": LECTURES, "solutions": EXERCISES, "exercises": EXERCISES}
 EVERY = [ROOT / folder / f"{name}.ipynb" for folder, names in FOLDERS.items() for name in names]
 
