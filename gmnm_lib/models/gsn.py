@@ -35,10 +35,11 @@ class GSN(nn.Module):
     """Shapes: x (batch, sizes[0]) in [0, 1]. Losses in nats an example.
 
     sizes: of x and of one to three hidden layers. Weights are tied: W_k leads from layer k to k + 1, and back transposed.
+    base: (sizes[0],) means of the data, at which the visible biases start.
     InputError for another number of layers or a size below 1.
     """
 
-    def __init__(self, sizes: Sequence[int] = (784, 1500, 1500)):
+    def __init__(self, sizes: Sequence[int] = (784, 1500, 1500), *, base: Float[Tensor, " pixels"] | None = None):
         super().__init__()
         if not 2 <= len(sizes) <= 4 or min(sizes) < 1:
             raise InputError(
@@ -49,6 +50,8 @@ class GSN(nn.Module):
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(size)) for size in sizes)
         for weight in self.weights:
             nn.init.xavier_uniform_(weight)
+        if base is not None:
+            self.biases[0].data.copy_(base.clamp(0.01, 0.99).logit())
 
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` has another width, or values outside [0, 1]."""

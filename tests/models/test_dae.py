@@ -235,3 +235,12 @@ def test_bad_levels_and_data_are_named():
     real.check_data(X * 3)
     with pytest.raises(InputError, match="int64"):
         DenoisingMLP(2).check_data(torch.ones(3, 2, dtype=torch.long))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_reconstruction_starts_at_the_means_of_the_data(tied):
+    """Where the code is all zero."""
+    base, zero = X.mean(0), torch.zeros(1, 3).double()
+    for reconstruction in ("bernoulli", "gaussian"):
+        model = DAE(6, 3, tied=tied, reconstruction=reconstruction, base=base).double()
+        assert torch.allclose(model.decode(zero).mean[0], base, atol=1e-6)

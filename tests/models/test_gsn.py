@@ -204,3 +204,8 @@ def test_a_mask_of_another_shape_or_type_is_named(known):
 def test_bad_input_is_named(call, says):
     with pytest.raises(InputError, match=says):
         call()
+
+
+def test_reconstruction_starts_at_the_means_of_the_data():
+    base = torch.tensor([0.1, 0.2, 0.3, 0.5, 0.7, 0.9])
+    assert torch.allclose(GSN((6, 5, 4), base=base).decode(torch.zeros(9)).mean, base)
