@@ -1,6 +1,6 @@
 """The check of exercise 02 on annealed importance sampling. The oracle sums each f_beta over the states of h.
 
-Sizes in the draws are all different: 6 states along each of 4 chains, 7 temperatures, 5 visible and 3 hidden units.
+Sizes in the draws are all different: 6 states along each of 8 chains, 7 temperatures, 5 visible and 3 hidden units.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from gmnm_lib.course.checks import Answer, answer_of, compare, generators, passed
 from gmnm_lib.course.checks.machine import Machine, Parameters, drawn_parameters
 
-STEPS, CHAINS, VISIBLE, HIDDEN = 6, 4, 5, 3
+STEPS, CHAINS, VISIBLE, HIDDEN = 6, 8, 5, 3  # not 4 chains: the root of 4 is also its half
 
 
 def ais_log_partition(function: object, *, seed: int | None = 0, draws: int = 5) -> None:
@@ -31,7 +31,7 @@ def ais_log_partition(function: object, *, seed: int | None = 0, draws: int = 5)
         found = answer(states.double(), betas.double(), *far)
         exact = torch.stack([log_z, error])
         for place, name in enumerate(("log Z", "the standard error")):
-            compare(f"{answer.name}, {name}", found[place], exact[place], layout="()", mistakes={}, otherwise=hint)
+            compare(f"{answer.name}: {name}", found[place], exact[place], layout="()", mistakes={}, otherwise=hint)
     passed(answer.name, f"log Z and its error, on {draws} random machines, and with weights of e^2400")
 
 
@@ -52,10 +52,10 @@ def _two_numbers(answer: Answer, states: Tensor, betas: Tensor, parameters: Para
     of_log_z, of_error = _miscounted(states, betas, parameters)
     swapped = {"the two are exchanged: log Z comes first": error}
     hint = "log Z_0, and the logarithm of the mean of the weights; a weight multiplies one ratio for each step"
-    name = f"{answer.name}, log Z"
+    name = f"{answer.name}: log Z"
     compare(name, found[0], log_z, layout="()", mistakes=of_log_z | swapped, otherwise=hint)
     hint = "the standard deviation of the weights over their mean, over the root of their number"
-    name = f"{answer.name}, the standard error"
+    name = f"{answer.name}: the standard error"
     compare(name, found[1], error, layout="()", mistakes=of_error, otherwise=hint)
 
 

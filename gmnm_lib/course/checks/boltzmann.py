@@ -107,7 +107,7 @@ def _missteps(machine: Machine, v: Tensor, u_h: Tensor, u_v: Tensor) -> dict[str
     w, b, c = machine.weights, machine.visible_bias, machine.hidden_bias
     no_b, no_c, opposite = Machine(w, 0 * b, c), Machine(w, b, 0 * c), Machine(-w, -b, -c)
     means = torch.sigmoid(b + up @ w.T)
-    turned = "the comparison is turned round: a unit is 1 where its uniform number is *below* its probability"
+    turned = "the comparison is turned round: a unit is 1 where its uniform number is below its probability"
     found = {
         f"{turned} (the hidden units)": u_v < machine.visible_means(u_h > up),
         f"{turned} (the visible units)": u_v > down,

@@ -13,6 +13,8 @@ from gmnm_lib.evaluate.annealing import RBMPath, _log_mean
 from gmnm_lib.models.rbm import RBM
 from tests.course.checks.no_answer import ANYWHERE
 
+ROOT = math.sqrt(check.CHAINS)
+
 
 def log_weights(states, betas, w, b, c):
     fields = c + states @ w
@@ -44,7 +46,7 @@ def f(v, beta, w, b, c):
 def endless(states, betas, w, b, c):
     """exp before the largest is taken out."""
     weights = log_weights(states, betas, w, b, c).exp()
-    return torch.stack([base(b, c) + weights.mean().log(), weights.std() / weights.mean() / 2])
+    return torch.stack([base(b, c) + weights.mean().log(), weights.std() / weights.mean() / ROOT])
 
 
 def plain_softplus(states, betas, w, b, c):
@@ -116,11 +118,12 @@ WRONG = [
     (lambda *a: estimate(*a) / math.log(2), "in bits"),
     (exchanged, "the two are exchanged"),
     (spread(lambda logs: relative(logs, root=False)), "the spread of single weights"),
-    (spread(lambda logs: relative(logs) / 2), "over n instead of its root"),
-    (spread(lambda logs: logs.exp().std() / 2), "the standard error of the mean weight"),
-    (spread(lambda logs: logs.std() / 2), "the spread of the log weights"),
-    (spread(lambda logs: relative(logs) * math.sqrt(3 / 4)), "over n - 1"),
+    (spread(lambda logs: relative(logs) / ROOT), "over n instead of its root"),
+    (spread(lambda logs: logs.exp().std() / ROOT), "the standard error of the mean weight"),
+    (spread(lambda logs: logs.std() / ROOT), "the spread of the log weights"),
+    (spread(lambda logs: relative(logs) * math.sqrt((check.CHAINS - 1) / check.CHAINS)), "over n - 1"),
     (spread(lambda logs: relative(logs) ** 2), "this is the variance"),
+    (spread(lambda logs: relative(logs, root=False) / (0.5 * check.CHAINS)), "over the root of their number"),
     (spread(lambda logs: relative(logs).log()), "the logarithm of the error"),
     (spread(lambda logs: 1.1 * relative(logs)), "the standard error: right shape, wrong values \\(expected"),
     (lambda *a: estimate(*a)[0], "the standard error is missing"),
