@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from benchmarks.record import record, significant, speed
-from gmnm_lib import hardware
 from gmnm_lib.data.sequences import Sequences
 from gmnm_lib.models.storn import STORN
 from gmnm_lib.models.vrnn import VRNN
@@ -158,20 +157,15 @@ def seconds(loss: Callable[[], Tensor], parameters: list[nn.Parameter]) -> float
     return time.perf_counter() - start
 
 
-def ours_seconds(case: Case) -> float:
-    with hardware.matmul(hardware.best_matmul()):  # as the trainer does
-        return seconds(case.ours, case.parameters)
-
-
 def paired(case: Case, rounds: int) -> tuple[list[float], list[float]]:
     """Seconds of each round, the order of the two turning; a first round warms up."""
     ours, theirs = [], []
     for number in range(rounds + 1):
         if number % 2:
-            ours.append(ours_seconds(case))
+            ours.append(seconds(case.ours, case.parameters))
         theirs.append(seconds(case.peer, case.parameters))
         if not number % 2:
-            ours.append(ours_seconds(case))
+            ours.append(seconds(case.ours, case.parameters))
     return ours[1:], theirs[1:]
 
 
@@ -239,7 +233,6 @@ def main(arguments: list[str] | None = None) -> None:
             packages=["pyro-ppl"] if name == "deep_markov_model" else [],
             data=SHAPE,
             threads=torch.get_num_threads(),
-            matmul=hardware.best_matmul(),
         )
         print(line, flush=True)
     if not options.only or "growth" in options.only:

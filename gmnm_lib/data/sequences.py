@@ -64,7 +64,9 @@ def check_sequences(sequences: Sequences, features: int) -> None:
         raise InputError(
             f"a length is {int(lengths.max())} but x has {x.shape[1]} time steps: lengths end within x's time"
         )
-    if not bool(x.isfinite().all()):
+    if not bool(x.sum().isfinite()) and not bool(
+        x.isfinite().all()
+    ):  # a sum is ten times as fast, and mostly says it all
         raise InputError(f"x holds NaN or infinity, first in sequence {_first_bad(x)}: mend or drop such sequences")
 
 

@@ -90,26 +90,21 @@ class VRNN(LatentPathModel):
         cell_of_x, cell_of_z = self.cell.weight_ih.split(self.width, 1)
         x_features = x_features.transpose(0, 1)  # (time, batch, width)
         time, n, _ = x_features.shape
-        known = F.linear(x_features, torch.cat((of_x, cell_of_x)), torch.cat((first.bias, self.cell.bias_ih)))
-        to_encoder, to_gates = known.split((first.out_features, len(self.cell.bias_ih)), 2)
-
-        # h_{t-1} meets the encoder's first layer and the cell in one product.
-        from_hidden_to_gates = self.cell.bias_hh.expand(time, n, -1)
-        of_hidden = InLoop(torch.cat((to_encoder, from_hidden_to_gates), 2), torch.cat((of_h, self.cell.weight_hh)))
+        from_x = InLoop(F.linear(x_features, of_x, first.bias), of_h)
+        from_hidden = InLoop(self.cell.bias_hh.expand(time, n, -1), self.cell.weight_hh)
+        from_input = InLoop(F.linear(x_features, cell_of_x, self.cell.bias_ih), cell_of_z)
         encode = InLoop(last.bias.expand(time, n, -1), last.weight)
         extract = InLoop(linear_z.bias.expand(time, n, -1), linear_z.weight)
-        of_input = InLoop(to_gates, cell_of_z)
 
         state, steps = at_rest(self.cell, n), []
         for t, epsilon in enumerate(drawn.unbind(1)):
             h = state[0]
-            encoding, from_hidden = of_hidden(t, h).split((first.out_features, len(self.cell.bias_hh)), 1)
-            numbers = encode(t, bend(encoding))  # eq. 9
+            numbers = encode(t, bend(from_x(t, h)))  # eq. 9
             mean, log_variance = numbers.chunk(2, 1)
             z = torch.addcmul(mean, (0.5 * log_variance).exp(), epsilon)
             z_features = bend_z(extract(t, z))
             steps.append((numbers, z, z_features, h))
-            state = gates(self.cell, of_input(t, z_features), from_hidden, state)  # eq. 7
+            state = gates(self.cell, from_input(t, z_features), from_hidden(t, h), state)  # eq. 7
         return tuple(torch.stack(parts, 1) for parts in zip(*steps, strict=True))
 
     def context(self, batch: Sequences) -> Tensor:
