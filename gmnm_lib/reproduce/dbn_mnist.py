@@ -24,12 +24,12 @@ def reproduce(run: Run) -> Outcome:
     chains = int(settings["batch_size"])
     with run.seeded():
         first = RBM(784, 500, particles=chains, base=data.train.mean(0))
-    train_rbm(run, "first", first, data.train, settings["epochs"])
+    train_rbm(run, "first", first, data.train, settings["epochs"], settings["lr"])
     with run.seeded():
         bits = _upward(first, data.train)
         top = upside_down(first.cpu(), 2000)
         top = _with_particles(top, bits[:chains])
-    train_rbm(run, "top", top, bits, settings["top_epochs"])
+    train_rbm(run, "top", top, bits, settings["top_epochs"], settings["top_lr"])
     dbn = DBN.assemble([first, top]).to(run.device)
     found = measure_log_partition(run, "ais", RBMPath(dbn.top, base=run.to_device(bits.mean(0))))
     test = run.to_device(data.test[: int(settings["test"])])
@@ -84,6 +84,7 @@ REPRODUCTION = Reproduction(
             "top_epochs": 20,
             "batch_size": 100,
             "lr": 0.1,
+            "top_lr": 0.01,
             "k": 2,
             "betas": 5_000,
             "chains": 100,
@@ -95,6 +96,7 @@ REPRODUCTION = Reproduction(
             "top_epochs": 200,
             "batch_size": 100,
             "lr": 0.1,
+            "top_lr": 0.01,
             "k": 10,
             "betas": 20_000,
             "chains": 500,
@@ -106,6 +108,7 @@ REPRODUCTION = Reproduction(
             "top_epochs": 0.02,
             "batch_size": 100,
             "lr": 0.05,
+            "top_lr": 0.01,
             "k": 1,
             "betas": 20,
             "chains": 10,

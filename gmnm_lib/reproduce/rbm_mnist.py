@@ -12,7 +12,7 @@ from gmnm_lib.reproduce.run import Progress, Run, linear
 from gmnm_lib.reproduce.tasks import FIXED_BITS, descent
 
 
-def train_rbm(run: Run, stage: str, rbm: RBM, x: Tensor, epochs: float) -> None:
+def train_rbm(run: Run, stage: str, rbm: RBM, x: Tensor, epochs: float, lr: float) -> None:
     """Persistent contrastive divergence by plain descent; lr falls in a line, so that the chains catch up in the end."""
     settings = run.settings
     run.train(
@@ -20,7 +20,7 @@ def train_rbm(run: Run, stage: str, rbm: RBM, x: Tensor, epochs: float) -> None:
         rbm,
         x,
         epochs=epochs,
-        lr=settings["lr"],
+        lr=lr,
         schedule=linear,
         batch_size=int(settings["batch_size"]),
         optimizer=descent,
@@ -45,7 +45,7 @@ def reproduce(run: Run) -> Outcome:
     mean = data.train.mean(0)
     with run.seeded():
         rbm = RBM(784, 500, particles=int(run.settings["batch_size"]), base=mean)
-    train_rbm(run, "rbm", rbm, data.train, run.settings["epochs"])
+    train_rbm(run, "rbm", rbm, data.train, run.settings["epochs"], run.settings["lr"])
     path = RBMPath(rbm, base=run.to_device(mean))
     found = measure_log_partition(run, "ais", path)
 
