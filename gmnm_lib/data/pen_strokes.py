@@ -5,7 +5,7 @@ at equal distances along it. All of it is drawn from seeds, so the set is the sa
 
 Source   the Hershey fonts `rowmans` (print) and `scripts` (script), as the package Hershey-Fonts distributes them; the
          variations are drawn here.
-Licence  the Hershey fonts' own, which asks for an acknowledgement; Hershey-Fonts is MIT. The text is in
+Licence  the Hershey fonts' own, with acknowledgement; the package Hershey-Fonts is MIT. The text is in
          bundled/pen-strokes.LICENSE.
 Shapes   x (n, time, 3) float32: a row is (dx, dy, lifted), the step from the last point to this one, y downwards, and
          whether (1 or 0) the pen is lifted after this one. The first row's step is 0. dx and dy are divided by the
@@ -24,7 +24,7 @@ from gmnm_lib.errors import InputError
 CARD = SequenceCard(
     name="pen-strokes",
     features=3,
-    meaning="dx, dy to the next point of the pen's path, y downwards, and 1 where the pen is lifted after it",
+    meaning="dx, dy from the last point of the pen's path, y downwards, and 1 where the pen is lifted after this one",
     sizes=(4000, 500, 500),
     source="Hershey's vector fonts, by way of Hershey-Fonts, with variations drawn from a seed",
     licence="the Hershey fonts' own, with acknowledgement",
