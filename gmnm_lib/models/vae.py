@@ -4,9 +4,10 @@
     p(x|z) = Bernoulli(decoder(z))  or  N(mu(z), diag sigma(z)^2)    the generative model, theta
     q(z|x) = N(mu(x), diag sigma(x)^2)                           the recognition model, phi
 
-Both networks have one hidden layer, as in the paper's appendix C; nats an example throughout.
+Both networks have one hidden layer unless told otherwise, as in the paper's appendix C; nats an example throughout.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -23,12 +24,13 @@ class VAE(nn.Module):
     """A latent Gaussian explains each image.
 
     Shapes: x (batch, pixels), in [0, 1] for the Bernoulli decoder; z (batch, latent). All terms in nats an example.
+    hidden: the size of the hidden layer, or those of several on the way from x to z; the decoder takes them back.
     """
 
     def __init__(
         self,
         pixels: int = 784,
-        hidden: int = 400,
+        hidden: int | Sequence[int] = 400,
         latent: int = 20,
         *,
         decoder: Literal["bernoulli", "gaussian"] = "bernoulli",
@@ -43,8 +45,9 @@ class VAE(nn.Module):
         self.pixels, self.latent = pixels, latent
         self.likelihood, self.estimator = decoder, estimator
         outputs = pixels if decoder == "bernoulli" else 2 * pixels
-        self.encoder = mlp(pixels, hidden, 2 * latent, activation=activation)
-        self.decoder = mlp(latent, hidden, outputs, activation=activation)
+        layers = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        self.encoder = mlp(pixels, *layers, 2 * latent, activation=activation)
+        self.decoder = mlp(latent, *layers[::-1], outputs, activation=activation)
         self.zero: Tensor
         self.register_buffer("zero", torch.zeros(latent))
 

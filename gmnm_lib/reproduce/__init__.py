@@ -16,7 +16,7 @@ from gmnm_lib.reproduce.results import Result
 
 __all__ = ["Outcome", "Reproduction", "Result", "check_name", "find", "names", "reproduce"]
 
-NAMES = ("rbm-mnist", "sbn-mnist", "dbn-mnist", "dbm-mnist")
+NAMES = ("rbm-mnist", "sbn-mnist", "dbn-mnist", "dbm-mnist", "vae-mnist", "iwae-mnist", "dlgm-mnist")
 
 
 def names() -> tuple[str, ...]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from gmnm_lib.data import load
-from gmnm_lib.evaluate import estimate_elbo, estimate_iwae
 from gmnm_lib.models.sbn import SBN
 from gmnm_lib.reproduce.figure import Outcome, Reproduction
-from gmnm_lib.reproduce.run import Progress, Run, linear
-from gmnm_lib.reproduce.tasks import FIXED_BITS
+from gmnm_lib.reproduce.run import Run, linear
+from gmnm_lib.reproduce.tasks import FIXED_BITS, measure_bounds
 
 
 def reproduce(run: Run) -> Outcome:
@@ -25,28 +24,9 @@ def reproduce(run: Run) -> Outcome:
         batch_size=int(settings["batch_size"]),
     )
     test = run.to_device(data.test[: int(settings["test"])])
-
-    def measure(progress: Progress) -> dict[str, float]:
-        parts = test.split(500)
-        sums = dict.fromkeys(("nll", "variance", "bound", "bound_variance"), 0.0)
-        for done, part in enumerate(parts, 1):
-            tight = estimate_iwae(sbn, part, k=int(settings["k"]), repeats=2)
-            loose = estimate_elbo(sbn, part, samples=20)
-            share = len(part) / len(test)
-            sums["nll"] -= share * tight.mean
-            sums["variance"] += (share * tight.standard_error) ** 2
-            sums["bound"] -= share * loose.mean
-            sums["bound_variance"] += (share * loose.standard_error) ** 2
-            progress(done, len(parts))
-        return sums
-
-    with run.seeded():
-        found = run.once("bounds", measure)
-    return Outcome(
-        found["nll"],
-        found["variance"] ** 0.5,
-        {"bound (one draw)": found["bound"], "its standard error": found["bound_variance"] ** 0.5},
-    )
+    found = measure_bounds(run, sbn, test, int(settings["k"]))
+    others = {"bound (one draw)": found["bound"], "its standard error": found["bound_stderr"]}
+    return Outcome(found["nll"], found["stderr"], others)
 
 
 REPRODUCTION = Reproduction(

@@ -1,14 +1,57 @@
-"""What several reproductions share: the words for their task, and the optimiser of the Boltzmann machines."""
+"""What several reproductions share: the words for their task, how bits are drawn, and the bounds that they measure."""
 
+import functools
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from gmnm_lib.evaluate import Estimate, estimate_elbo, estimate_iwae
+from gmnm_lib.objectives import Loss
+from gmnm_lib.randomness import flips
+from gmnm_lib.reproduce.run import Progress, Run
 
 FIXED_BITS = "MNIST in one fixed binarisation (ours, not Larochelle's bits), 50,000 training and 10,000 test images"
+FRESH_BITS = "MNIST with bits drawn afresh each time an image is seen; one fixed draw of the 10,000 test images (ours)"
 
 
 def descent(parameters: Iterable[nn.Parameter], lr: Any) -> torch.optim.Optimizer:
     """Plain stochastic gradient descent, as the Boltzmann machines' papers have it."""
     return torch.optim.SGD(parameters, lr=lr, fused=True)
+
+
+def on_fresh_bits(model_class: type[nn.Module]) -> type[Any]:
+    """The model class, whose loss draws new bits from each image's grey levels every time it sees them."""
+
+    class OnFreshBits(model_class):  # type: ignore[valid-type,misc]
+        @functools.wraps(model_class.loss)  # type: ignore[arg-type]
+        def loss(self, x: Tensor, **knobs: Any) -> Loss:
+            return super().loss(flips(x), **knobs)
+
+    return OnFreshBits
+
+
+def measure_bounds(run: Run, model: Any, x: Tensor, k: int, part: int = 250) -> dict[str, float]:
+    """{"nll", "stderr"}: -L_k over x, importance-weighted by k draws, twice; {"bound", "bound_stderr"}: -L_1 by 20 draws."""
+
+    def measure(progress: Progress) -> dict[str, float]:
+        parts = x.split(part)
+        tight, loose = [], []
+        for done, some in enumerate(parts, 1):
+            tight.append(estimate_iwae(model, some, k=k, repeats=2))
+            loose.append(estimate_elbo(model, some, samples=20))
+            progress(done, len(parts))
+
+        def total(estimates: list[Estimate]) -> tuple[float, float]:
+            shares = [len(some) / len(x) for some in parts]
+            mean = sum(share * one.mean for share, one in zip(shares, estimates, strict=True))
+            return -mean, math.hypot(
+                *(share * one.standard_error for share, one in zip(shares, estimates, strict=True))
+            )
+
+        return dict(zip(("nll", "stderr", "bound", "bound_stderr"), (*total(tight), *total(loose)), strict=True))
+
+    with run.seeded():
+        return run.once("bounds", measure)
