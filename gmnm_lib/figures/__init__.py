@@ -9,6 +9,7 @@ from gmnm_lib.figures.pictures import COLOURS, INK, PAPER, RULE, Drawing, Pictur
 from gmnm_lib.figures.pixels import digit, digit_grid, film_strip, picture_table, stacked
 from gmnm_lib.figures.planes import plane
 from gmnm_lib.figures.plots import TERM_NAMES, curves, latent_plane, lines
+from gmnm_lib.figures.scores import piano_roll, strokes
 from gmnm_lib.figures.text import source, table
 
 __all__ = [
@@ -29,10 +30,12 @@ __all__ = [
     "graphical_model",
     "latent_plane",
     "lines",
+    "piano_roll",
     "picture_table",
     "plane",
     "source",
     "stacked",
+    "strokes",
     "table",
     "to_image",
     "to_png",

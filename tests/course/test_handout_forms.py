@@ -130,6 +130,17 @@ def test_sound_plays_and_paper_says_that_it_does():
     assert "Sound, 1.5 seconds: it plays in the HTML handout and in the notebook." in html
 
 
+def test_a_score_plays_and_its_midi_file_can_be_saved_from_the_page_but_not_from_paper():
+    from gmnm_lib.live import listen
+
+    roll = np.zeros((4, 88))
+    roll[:, 48] = 1
+    html = page(shown(display(listen(roll, tempo=120)._repr_mimebundle_())), name="sound")
+    assert '<div class="midi"><a download="score.mid" href="data:audio/midi;base64,' in html
+    assert "Sound, 2.1 seconds: it plays in the HTML handout" in html
+    assert re.search(r"@media print.*\.midi \{ display: none", html, re.DOTALL)
+
+
 def test_a_sound_from_the_network_is_refused():
     with pytest.raises(InputError, match=r"example\.org"):
         page(shown(display({"text/html": '<audio controls src="https://example.org/a.wav"></audio>'})), name="sound")
