@@ -16,7 +16,19 @@ from gmnm_lib.reproduce.results import Result
 
 __all__ = ["Outcome", "Reproduction", "Result", "check_name", "find", "names", "reproduce"]
 
-NAMES = ("rbm-mnist", "sbn-mnist", "dbn-mnist", "dbm-mnist", "vae-mnist", "iwae-mnist", "dlgm-mnist")
+NAMES = (
+    "rbm-mnist",
+    "sbn-mnist",
+    "dbn-mnist",
+    "dbm-mnist",
+    "vae-mnist",
+    "iwae-mnist",
+    "dlgm-mnist",
+    "dae-score",
+    "sda-mnist",
+    "gdae-mnist",
+    "gsn-mnist",
+)
 
 
 def names() -> tuple[str, ...]:
