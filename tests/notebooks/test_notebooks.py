@@ -17,8 +17,9 @@ LECTURES = [  # each is listed here, so that none is forgotten
     "03_variational_bayes",
     "04_variational_autoencoder",
     "08_denoising_autoencoders_and_scores",
+    "10_generative_stochastic_networks",
 ]
-WITHOUT_EXERCISE = {"08_denoising_autoencoders_and_scores"}
+WITHOUT_EXERCISE = {"08_denoising_autoencoders_and_scores", "10_generative_stochastic_networks"}
 EXERCISES = [name for name in LECTURES if name not in WITHOUT_EXERCISE]
 FOLDERS = {"lectures": LECTURES, "solutions": EXERCISES, "exercises": EXERCISES}
 EVERY = [ROOT / folder / f"{name}.ipynb" for folder, names in FOLDERS.items() for name in names]
