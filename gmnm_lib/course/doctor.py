@@ -113,8 +113,9 @@ def _data() -> Iterator[Finding]:
     from gmnm_lib import data
 
     for card, where in data.describe():
-        missing = where == "needs download"
-        mend = f"`gmnm data {card.name}` downloads it, or set GMNM_DATA to a folder that has it" if missing else ""
+        missing = where.startswith("needs ")
+        download = f"`gmnm data {card.name}` downloads it, or " if where == "needs download" else ""
+        mend = f"{download}set GMNM_DATA to a folder that has it" if missing else ""
         yield Finding(f"data {card.name}", where, not missing, mend, is_optional=True)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # torch takes a second to import, which a list of the data se
     from torch import Tensor
 
     from gmnm_lib.data.sequences import Sequences
+    from gmnm_lib.data.text import Dialogues, Tokens, Vocabulary
 
 SPLITS = ("train", "valid", "test")
 BUNDLED = Path(__file__).parent / "bundled"
@@ -47,6 +48,17 @@ class SequenceCard:
     @property
     def examples(self) -> str:
         return f"sequences of {self.features} features a step"
+
+
+@dataclass(frozen=True)
+class TextCard:
+    """What is known of a data set of sentences or dialogues before it is read."""
+
+    name: str
+    examples: str  # "sentences" or "dialogues"
+    sizes: tuple[int, int, int]  # in train, valid, test
+    source: str
+    licence: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +109,40 @@ class SequenceDataset:
             f"<SequenceDataset {self.name}: {sizes} sequences of {self.features} features a step, "
             f"{min(lengths)} to {max(lengths)} steps>"
         )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TextDataset:
+    """Sentences as numbers of a vocabulary: `Tokens` a split."""
+
+    name: str
+    source: str
+    licence: str
+    vocabulary: Vocabulary
+    train: Tokens
+    valid: Tokens
+    test: Tokens
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split} {len(getattr(self, split).lengths)}" for split in SPLITS)
+        return f"<TextDataset {self.name}: {sizes} sentences, {len(self.vocabulary)} words>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DialogueDataset:
+    """Dialogues as numbers of a vocabulary: `Dialogues` a split."""
+
+    name: str
+    source: str
+    licence: str
+    vocabulary: Vocabulary
+    train: Dialogues
+    valid: Dialogues
+    test: Dialogues
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split} {len(getattr(self, split).lengths)}" for split in SPLITS)
+        return f"<DialogueDataset {self.name}: {sizes} dialogues, {len(self.vocabulary)} words>"
 
 
 def assemble(card: Card, arrays: Mapping[str, np.ndarray], *, white: int) -> Dataset:
