@@ -13,6 +13,7 @@ from gmnm_lib.recurrences import (
     delayed,
     gates,
     hidden_states,
+    lstm_gates,
     one_step,
     recurrence,
     recurrent_cell,
@@ -73,3 +74,21 @@ def test_delayed_turned_round_and_the_end():
 def test_an_unknown_cell_is_named(make):
     with pytest.raises(InputError, match="'elman': choose"):
         make("elman", 2, 2)
+
+
+def test_lstm_gates_and_their_gradient_are_those_of_torch_s_cell():
+    torch.manual_seed(0)
+    cell = nn.LSTMCell(3, 4).double()
+    x, h, c = (torch.randn(5, size).double().requires_grad_() for size in (3, 4, 4))
+    total = nn.functional.linear(x, cell.weight_ih, cell.bias_ih) + nn.functional.linear(
+        h, cell.weight_hh, cell.bias_hh
+    )
+    ours, theirs = lstm_gates(total, c), cell(x, (h, c))
+    weights = [torch.randn(5, 4).double() for _ in range(2)]
+    inputs = (x, h, c, *cell.parameters())
+    found, expected = (
+        torch.autograd.grad(sum((w * part).sum() for w, part in zip(weights, state, strict=True)), inputs)
+        for state in (ours, theirs)
+    )
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(found, expected)
