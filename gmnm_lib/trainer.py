@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gmnm_lib import checkpoints, hardware
 from gmnm_lib.checkpoints import State
+from gmnm_lib.data.text import by_length
 from gmnm_lib.errors import InputError
 from gmnm_lib.knobs import Knobs
 from gmnm_lib.objectives import Knob, Loss
@@ -55,6 +56,7 @@ class Trainer:
     knobs: what `model.loss` declares, and "lr". They may be changed while it runs, from any thread, and act on the next step.
     seed: of batches and draws. The same seed, model and data give the same parameters, bit by bit on one CPU; so does a run
     that was interrupted and resumed from its `checkpoint`, a file written whole every `checkpoint_seconds` and when a run ends.
+    similar_lengths: batches of sequences about as long as each other, by the `lengths` of the data; less of them is padding.
     optimizer: makes the optimiser from (parameters, lr); on a GPU lr is a tensor that must be kept.
     """
 
@@ -73,6 +75,7 @@ class Trainer:
         checkpoint_seconds: float = 30.0,
         report_every: int = 50,
         graph: bool = True,
+        similar_lengths: bool = False,
     ):
         self.device = hardware.device(device)
         self.model = model.to(self.device)
@@ -85,6 +88,7 @@ class Trainer:
         if hasattr(model, "check_data"):
             cast(Callable[[Data], None], model.check_data)(self.data)
         self.batch_size, self.seed, self.report_every = batch_size, seed, report_every
+        self._lengths = _lengths_of(data) if similar_lengths else None
         self.steps_per_epoch = self.examples // batch_size
         self.matmul: hardware.Matmul = hardware.best_matmul() if self.device.type == "cpu" else "default"
         self.checkpoint = Path(checkpoint) if checkpoint else None
@@ -214,7 +218,11 @@ class Trainer:
         epoch, position = divmod(self.step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             shuffle = torch.Generator().manual_seed(1_000_003 * (epoch + 1) + self.seed)
-            self._order = epoch, torch.randperm(self.examples, generator=shuffle).to(self.device)
+            if self._lengths is None:
+                order = torch.randperm(self.examples, generator=shuffle)
+            else:
+                order = by_length(self._lengths, self.batch_size, shuffle)
+            self._order = epoch, order.to(self.device)
         return self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
 
     def _apply_knobs(self) -> None:
@@ -278,6 +286,13 @@ class Trainer:
 
 def _tensors(data: Data) -> tuple[Tensor, ...]:
     return (data,) if isinstance(data, Tensor) else tuple(data)
+
+
+def _lengths_of(data: Data) -> Tensor:
+    lengths = getattr(data, "lengths", None)
+    if not isinstance(lengths, Tensor) or lengths.dim() != 1:
+        raise InputError("data has no lengths, one a sequence, to sort by: give such data, or similar_lengths=False")
+    return lengths.cpu()
 
 
 def _to_device(data: Data, device: torch.device) -> Data:

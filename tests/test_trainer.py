@@ -8,6 +8,7 @@ import torch
 from pytest import approx
 from torch import Tensor, nn
 
+from gmnm_lib.data.sequences import Sequences
 from gmnm_lib.errors import InputError
 from gmnm_lib.models.vae import VAE
 from gmnm_lib.objectives import Knob, Loss
@@ -282,3 +283,32 @@ def test_a_model_is_shown_its_data_once_and_may_refuse_it():
     assert len(picky.shown) == 1 and torch.equal(picky.shown[0], data)
     with pytest.raises(InputError, match="above 1"):
         Trainer(Picky(), data + 1, batch_size=5, device="cpu")
+
+
+class Lengths(nn.Module):
+    """Its loss tells how different the lengths of a batch are."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def loss(self, batch: Sequences) -> Loss:
+        lengths = batch.lengths.float()
+        return Loss(0 * self.scale, spread=lengths.amax() - lengths.amin(), mean=lengths.mean())
+
+
+def test_batches_of_similar_lengths_hold_every_sequence_once_an_epoch():
+    lengths = torch.randint(1, 60, (400,), generator=torch.Generator().manual_seed(0))
+    data = Sequences(torch.zeros(400, 60, 1), lengths)
+    spread = {}
+    for similar in (False, True):
+        trainer = Trainer(Lengths(), data, batch_size=10, device="cpu", similar_lengths=similar)
+        (report,) = trainer.run(epochs=1, report_every=40)
+        spread[similar] = report.terms["spread"]
+        assert report.terms["mean"] == approx(float(lengths.float().mean()), rel=1e-6)
+    assert spread[True] < 0.1 * spread[False]
+
+
+def test_similar_lengths_need_lengths():
+    with pytest.raises(InputError, match="no lengths"):
+        Trainer(Lengths(), torch.zeros(4, 2), batch_size=2, device="cpu", similar_lengths=True)
