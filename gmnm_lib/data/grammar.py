@@ -164,7 +164,8 @@ class Grammar:
         names = dict.fromkeys([*self.rules, *(a for a, *_ in binary), *(a for a, *_ in lexical)])
         self._numbers = {name: number for number, name in enumerate(names)}
         number_of, size = self._numbers, len(names)
-        self._binary = tuple(np.array([[number_of[r[k]] for r in binary] for k in range(3)], dtype=int).reshape(3, -1))
+        triples = [(number_of[a], number_of[b], number_of[c]) for a, b, c, _ in binary]
+        self._binary = np.array(triples, dtype=np.int64).reshape(-1, 3).T  # rows: parents, left and right parts
         self._weights = np.array([p for *_, p in binary])
         single = np.zeros((size, size))
         for a, b, p in unary:
