@@ -1,6 +1,12 @@
-"""The generalised denoising autoencoder on MNIST (Bengio, Yao, Alain & Vincent 2013): what walkback does to its samples."""
+"""The generalised denoising autoencoder on MNIST (Bengio, Yao, Alain & Vincent 2013): what walkback does to its samples.
+
+It learns bits, and its pixel means are measured against grey levels. Against bits no sampler comes near the published
+figure: ten thousand real digits cut at 1/2, taken for samples, reach about 15 nats there, and about 234 with grey levels.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 
@@ -23,14 +29,27 @@ def reproduce(run: Run) -> Outcome:
         with run.seeded():
             model = DAE(784, int(settings["units"]), corruption="salt-and-pepper", base=bits["train"].mean(0))
         knobs = {"noise": settings["noise"], "walkback": walkback}
-        options = {"lr": settings["lr"], "schedule": linear, "batch_size": int(settings["batch_size"]), "knobs": knobs}
+        options: dict[str, Any] = {
+            "lr": settings["lr"],
+            "schedule": linear,
+            "batch_size": int(settings["batch_size"]),
+            "knobs": knobs,
+        }
         run.train(stage, model, bits["train"], epochs=settings[f"{stage}_epochs"], **options)
 
         def measure(progress: Progress, model: DAE = model) -> dict[str, float]:
             samples = _samples(run, model, run.to_device(bits["test"][:CHAINS]), progress)
-            x, validation = (run.to_device(bits[split][: int(settings["examples"])]) for split in ("test", "valid"))
+            n = int(settings["examples"])
+            x, validation = (run.to_device(part[:n]) for part in (data.test, data.valid))
             estimate = parzen(samples, x, validation=validation)
-            return {"mean": estimate.mean, "stderr": estimate.standard_error, "sigma": estimate.sigma}
+            x, validation = (run.to_device(bits[split][:n]) for split in ("test", "valid"))
+            of_bits = parzen(samples, x, validation=validation)
+            return {
+                "mean": estimate.mean,
+                "stderr": estimate.standard_error,
+                "sigma": estimate.sigma,
+                "bits": of_bits.mean,
+            }
 
         found[stage] = run.once(f"{stage}_parzen", measure)
     return Outcome(
@@ -39,6 +58,8 @@ def reproduce(run: Run) -> Outcome:
         {
             "without walkback": found["plain"]["mean"],
             "its standard error": found["plain"]["stderr"],
+            "of the cut test set": found["walkback"]["bits"],
+            "of the cut test set without walkback": found["plain"]["bits"],
             "window sigma": found["walkback"]["sigma"],
             "window sigma without walkback": found["plain"]["sigma"],
         },
@@ -65,14 +86,14 @@ REPRODUCTION = Reproduction(
     aim=150.0,
     better="higher",
     unit="nats",
-    task="MNIST cut at 1/2, 50,000 training and 10,000 test images",
+    task="MNIST, 50,000 training images cut at 1/2, 10,000 test images with grey levels",
     estimator="Parzen windows around 10,000 pixel means, sigma on the validation set (a poor metric, see evaluate/parzen.py)",
     profiles={
         "cpu": {
-            "units": 1000,
+            "units": 2000,
             "walkback": 5,
-            "walkback_epochs": 12,
-            "plain_epochs": 12,
+            "walkback_epochs": 20,
+            "plain_epochs": 20,
             "batch_size": 100,
             "lr": 1e-3,
             "noise": 0.4,

@@ -69,10 +69,10 @@ REPRODUCTION = Reproduction(
     profiles={
         "cpu": {
             "units": 1000,
-            "epochs": 6,
+            "epochs": 10,
             "lr": 1e-3,
             "noise": 0.3,
-            "tuning_epochs": 25,
+            "tuning_epochs": 35,
             "tuning_lr": 1e-3,
             "tuning_noise": 0.2,
         },
