@@ -4,6 +4,7 @@ Pixels (`digit`, `digit_grid`) are for what a slider redraws, many times a secon
 `graphical_model`) for what the eye rests on. No function touches pyplot's state, so any thread may draw.
 """
 
+from gmnm_lib.figures.glimpses import bars, glimpse
 from gmnm_lib.figures.graphical import VAE_GRAPHS, Graph, graphical_model
 from gmnm_lib.figures.pictures import COLOURS, INK, PAPER, RULE, Drawing, Picture, css_width, to_image, to_png
 from gmnm_lib.figures.pixels import digit, digit_grid, film_strip, picture_table, stacked
@@ -22,11 +23,13 @@ __all__ = [
     "Drawing",
     "Graph",
     "Picture",
+    "bars",
     "css_width",
     "curves",
     "digit",
     "digit_grid",
     "film_strip",
+    "glimpse",
     "graphical_model",
     "latent_plane",
     "lines",

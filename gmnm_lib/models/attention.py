@@ -38,6 +38,18 @@ def window(numbers: Float[Tensor, "batch 5"], side: int, n: int) -> Window:
     return Window((centre + 1) * ((side + 1) / 2), stride * ((side - 1) / max(n - 1, 1)), log_variance, intensity)
 
 
+def mosaic(side: int, n: int, *, writes: bool = False) -> Float[Tensor, "5"]:
+    """The free numbers of N x N filters that cover the image evenly: delta = side / N, sigma = delta / 2. Where to begin.
+
+    A filter averages over about delta^2 pixels: `writes` sets gamma = 1 / delta^2, so that the patch is written at full strength.
+    From all zeros learning hardly begins: 2 x 2 filters of sigma 1 then look at the image's corners, where there is no ink.
+    """
+    stride = side / n
+    relative = stride / ((side - 1) / (n - 1)) if n > 1 else 1.0
+    log_intensity = -2 * math.log(stride) if writes else 0.0
+    return torch.tensor([0.0, 0.0, 2 * math.log(stride / 2), math.log(relative), log_intensity])
+
+
 def grid(place: Window, n: int) -> Float[Tensor, "batch 2 n"]:
     """mu_X and mu_Y, the filters' centres (eqs. 19 and 20)."""
     first = (1 - n) / 2  # i - n/2 - 0.5 at i = 1

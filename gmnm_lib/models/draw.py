@@ -15,6 +15,7 @@ Each step waits for the canvas of the step before. What does not is out of the l
 there is no attention, every bias, the divergences, and the gradients of all weights (`InLoop`).
 """
 
+import copy
 from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
@@ -65,7 +66,7 @@ class DRAW(nn.Module):
 
     Shapes: x (batch, pixels) in [0, 1], pixels = side^2; z (batch, steps * latent), the steps one after another. Nats an example.
     read, write: the N of each grid of filters; None reads, or writes, all pixels at once. The paper's MNIST has 2 and 5.
-    steps: T. No parameter depends on it, so that a trained model may be run with another `model.steps`.
+    steps: T. No parameter depends on it: `with_steps` runs a trained model for fewer or more.
     classes: with them, data is Pairs(x, y), and the decoder's first state is one of the class's own.
     mean: of each pixel (pixels,), where the empty canvas begins. InputError for a size that fits no image.
     """
@@ -101,12 +102,23 @@ class DRAW(nn.Module):
         self.read_head = nn.Linear(hidden, attention.NUMBERS) if read else None
         self.write_head = nn.Linear(hidden, attention.NUMBERS) if write else None
         self.patch_head = nn.Linear(hidden, write**2 if write else self.pixels)
+        for head, n, writes in ((self.read_head, read, False), (self.write_head, write, True)):
+            if head is not None and n:
+                head.bias.data.copy_(attention.mosaic(side, n, writes=writes))
         self.start = nn.Parameter(torch.zeros(4, hidden))  # h and c of the encoder, h and c of the decoder
         self.start_of_class = nn.Embedding(classes, 2 * hidden) if classes else None
         blank = torch.full((self.pixels,), 0.5) if mean is None else mean.reshape(self.pixels).clamp(0.01, 0.99)
         self.blank = nn.Parameter(blank.logit())  # c_0
         self.zero: Tensor
         self.register_buffer("zero", torch.zeros(latent))
+
+    def with_steps(self, steps: int) -> "DRAW":
+        """The same model, with the same parameters, run for another number of steps. InputError for fewer than 1."""
+        if steps < 1:
+            raise InputError(f"steps is {steps}: give 1 or more")
+        other = copy.copy(self)
+        other.steps = steps
+        return other
 
     def check_data(self, data: Tensor | Pairs) -> None:
         """InputError for images of another size or outside [0, 1], and for labels that are missing or name no class."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pytest import approx
 
-from gmnm_lib.models.attention import Window, filter_bank, grid, read, window, write
+from gmnm_lib.models.attention import Window, filter_bank, grid, mosaic, read, window, write
 
 SIDE = 5
 
@@ -106,3 +106,13 @@ def test_writing_is_reading_turned_round():
     assert float((read(x, place, 3)[:, 0] * w).sum()) == approx(
         float((x[:, 0] * write(w, place, SIDE)).sum()), rel=1e-12
     )
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_a_mosaic_covers_the_image_evenly_and_writes_what_it_is_given(n):
+    place = window(mosaic(28, n, writes=True).double().unsqueeze(0), 28, n)
+    assert grid(place, n)[0, 0].tolist() == approx(
+        [14.5 + (i - n / 2 - 0.5) * 28 / n for i in range(1, n + 1)], rel=1e-5
+    )
+    middle = write(torch.ones(1, n, n).double(), place, 28)[0, 10:18, 10:18]
+    assert float(middle.min()) > 0.6 and float(middle.max()) < 1.5

@@ -148,8 +148,9 @@ def test_decoding_the_draws_gives_the_canvas_they_wrote():
 
 def test_sample_is_a_film_of_pixel_means_for_any_number_of_steps():
     model = small()
-    model.steps = 9
-    film = model.sample(2)
+    longer = model.with_steps(9)
+    film = longer.sample(2)
+    assert (model.steps, longer.steps) == (4, 9) and longer.blank is model.blank
     assert film.shape == (9, 2, 25) and bool(((film > 0) & (film < 1)).all())
 
 
@@ -228,6 +229,11 @@ def test_sizes_that_fit_no_image_are_named(options, says):
 def test_images_of_another_size_or_range_are_refused(data, says):
     with pytest.raises(InputError, match=says):
         small().check_data(data)
+
+
+def test_no_steps_at_all_are_refused():
+    with pytest.raises(InputError, match="steps is 0"):
+        small().with_steps(0)
 
 
 def test_labels_without_classes_and_classes_without_labels_are_refused():
