@@ -49,6 +49,17 @@ def pad(sequences: Sequence[Tensor]) -> Sequences:
     return Sequences(torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True), lengths)
 
 
+def pieces(sequences: Sequences, steps: int) -> Sequences:
+    """Each sequence cut from its first step on into pieces of `steps`, its last piece shorter; padded again.
+
+    Raises `InputError` for fewer than one step.
+    """
+    if steps < 1:
+        raise InputError(f"steps is {steps}: a piece needs 1 step or more")
+    whole = zip(sequences.x, sequences.lengths.tolist(), strict=True)
+    return pad([piece for x, length in whole for piece in x[:length].split(steps)])
+
+
 def check_sequences(sequences: Sequences, features: int) -> None:
     """Refuse what a sequence model of that many features cannot learn from, in one sentence."""
     x, lengths = sequences

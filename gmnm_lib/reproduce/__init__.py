@@ -28,7 +28,22 @@ NAMES = (
     "sda-mnist",
     "gdae-mnist",
     "gsn-mnist",
+    "storn-jsb",
+    "storn-nottingham",
+    "storn-piano",
+    "storn-muse",
+    "vrae-nottingham",
+    "vrnn-strokes",
+    "vrnn-speech",
 )
+TOGETHER = {  # those of one module, which holds REPRODUCTIONS by name in place of the one REPRODUCTION
+    "storn-jsb": "storn_music",
+    "storn-nottingham": "storn_music",
+    "storn-piano": "storn_music",
+    "storn-muse": "storn_music",
+    "vrnn-strokes": "vrnn_ordering",
+    "vrnn-speech": "vrnn_ordering",
+}
 
 
 def names() -> tuple[str, ...]:
@@ -42,10 +57,16 @@ def check_name(name: str) -> None:
         raise InputError(f"there is no reproduction {name!r}: choose one of {', '.join(NAMES)}")
 
 
+def module_of(name: str) -> str:
+    """The module of the reproduction of that name."""
+    return f"gmnm_lib.reproduce.{TOGETHER.get(name, name.replace('-', '_'))}"
+
+
 def find(name: str) -> Reproduction:
     """The reproduction of that name. InputError for an unknown one."""
     check_name(name)
-    found = importlib.import_module(f"gmnm_lib.reproduce.{name.replace('-', '_')}").REPRODUCTION
+    module = importlib.import_module(module_of(name))
+    found = module.REPRODUCTIONS[name] if name in TOGETHER else module.REPRODUCTION
     assert isinstance(found, Reproduction)
     return found
 

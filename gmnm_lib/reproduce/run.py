@@ -69,15 +69,19 @@ class Run:
         epochs: float,
         lr: float,
         schedule: Schedule = constant,
+        seed: int | None = None,
         **options: Any,
     ) -> Any:
-        """`model` trained for `epochs`, from this stage's checkpoint where there is one. options: the Trainer's."""
+        """`model` trained for `epochs`, from this stage's checkpoint where there is one. options: the Trainer's.
+
+        seed: the run's own where none is given.
+        """
         with self._at_work():
             trainer = Trainer(
                 model,
                 data,
                 lr=lr,
-                seed=self.seed,
+                seed=self.seed if seed is None else seed,
                 device=self.device.type,
                 checkpoint=self.folder / f"{stage}.pt",
                 **options,

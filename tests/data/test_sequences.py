@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gmnm_lib.data.sequences import Sequences, check_sequences, pad
+from gmnm_lib.data.sequences import Sequences, check_sequences, pad, pieces
 from gmnm_lib.errors import InputError
 
 TWO = Sequences(torch.ones(2, 5, 3), torch.tensor([5, 2]))
@@ -23,6 +23,18 @@ def test_mask_is_true_for_as_many_steps_as_a_sequence_has():
 def test_trimming_drops_only_the_steps_that_are_padding_in_all():
     trimmed = Sequences(TWO.x, torch.tensor([3, 2])).trimmed()
     assert trimmed.x.shape == (2, 3, 3) and trimmed.lengths.tolist() == [3, 2]
+
+
+def test_pieces_laid_end_to_end_are_the_sequences():
+    whole = pad([torch.randn(5, 2), torch.randn(4, 2), torch.randn(1, 2)])
+    cut = pieces(whole, 2)
+    assert cut.lengths.tolist() == [2, 2, 1, 2, 2, 1]
+    assert torch.equal(cut.x[cut.mask], whole.x[whole.mask])
+
+
+def test_a_piece_of_no_step_is_refused():
+    with pytest.raises(InputError, match="steps is 0"):
+        pieces(TWO, 0)
 
 
 @pytest.mark.parametrize("sequences, says", [([], "at least one"), ([torch.ones(0, 3)], r"sequence 0.*one step")])

@@ -1,0 +1,99 @@
+"""The stochastic recurrent network on the four sets of polyphonic music (Bayer & Osendorfer 2014)."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from gmnm_lib.data import SequenceSets, load
+from gmnm_lib.data.sequences import Sequences, pieces
+from gmnm_lib.models.storn import STORN
+from gmnm_lib.reproduce.figure import Outcome, Reproduction, Settings
+from gmnm_lib.reproduce.run import Run
+from gmnm_lib.reproduce.sequence_tasks import decaying, measure_sequences, train_until_best
+
+
+def key_logits(sequences: Sequences) -> Tensor:
+    """log p / (1 - p) of each key's share of the steps, one step of silence and one of sound added."""
+    sounding = sequences.x[sequences.mask].sum(0)
+    steps = int(sequences.lengths.sum())
+    return ((sounding + 1) / (steps + 2)).logit()
+
+
+def reproduce(run: Run, data_name: SequenceSets) -> Outcome:
+    """Minus the bound on whole test pieces, in nats a step; beside it the other average and L_k."""
+    data, settings = load(data_name), run.settings
+    parts = Sequences(*(part[: int(settings["pieces"])] for part in data.train))
+    train, valid = pieces(parts, int(settings["crop"])), pieces(data.valid, int(settings["crop"]))
+    with run.seeded():
+        model = STORN(data.features, int(settings["hidden"]), int(settings["latent"]), recognition="bidirectional")
+        with torch.no_grad():
+            model.to_x.bias.copy_(key_logits(train))
+    train_until_best(
+        run,
+        "storn",
+        model,
+        train,
+        valid,
+        epochs=settings["epochs"],
+        lr=settings["lr"],
+        rounds=int(settings["rounds"]),
+        batch_size=int(settings["batch_size"]),
+        optimizer=decaying(settings["weight_decay"]),
+    )
+    found = measure_sequences(run, "test", model, data.test, k=int(settings["k"]))
+    return Outcome(
+        found["bound per_frame"],
+        found["bound per_frame stderr"],
+        {
+            "bound, per sequence": found["bound per_sequence"],
+            "L_k, per frame": found["iwae per_frame"],
+            "its standard error": found["iwae per_frame stderr"],
+            "L_k, per sequence": found["iwae per_sequence"],
+        },
+    )
+
+
+ALL_PIECES = 10_000
+TRIAL: Settings = {
+    "pieces": 40, "crop": 50, "hidden": 20, "latent": 4, "epochs": 2, "rounds": 2,
+    "batch_size": 16, "lr": 3e-3, "weight_decay": 0.0, "k": 2,
+}  # fmt: skip
+GPU = {"hidden": 400, "latent": 100, "k": 100, "pieces": ALL_PIECES}
+
+
+def of_music(
+    name: str, data_name: SequenceSets, title: str, published: float, aim: float, cpu: Settings
+) -> Reproduction:
+    """STORN on one of the four sets. cpu: the settings by which the sets differ; a GPU trains a wider one four times as long."""
+    given = {"pieces": ALL_PIECES, "hidden": 200, "latent": 32, "k": 10, **cpu}
+    return Reproduction(
+        name=name,
+        system=f"STORN, {title}",
+        published=published,
+        source="Bayer & Osendorfer 2014, table 1",
+        aim=aim,
+        better="lower",
+        unit="nats a step",
+        task=f"{title}, 88 keys, the splits of Boulanger-Lewandowski 2012; whole test pieces, average over all steps",
+        estimator="minus the bound, 4 draws of z a piece",
+        profiles={"cpu": given, "gpu": {**given, **GPU, "epochs": 4 * given["epochs"]}, "trial": TRIAL},
+        run=functools.partial(reproduce, data_name=data_name),
+    )
+
+
+JSB: Settings = {"crop": 160, "epochs": 600, "rounds": 30, "batch_size": 32, "lr": 3e-3, "weight_decay": 0.3}
+LONG: Settings = {"crop": 100, "epochs": 100, "rounds": 25, "batch_size": 32, "lr": 2e-3, "weight_decay": 0.1}
+PIANO: Settings = {**LONG, "epochs": 200, "weight_decay": 0.3}
+
+REPRODUCTIONS = {
+    found.name: found
+    for found in (
+        of_music("storn-jsb", "jsb", "JSB chorales", 6.91, 7.0, JSB),
+        of_music("storn-nottingham", "nottingham", "Nottingham", 2.85, 3.0, LONG),
+        of_music("storn-piano", "piano-midi", "Piano-midi.de", 7.13, 7.6, PIANO),
+        of_music("storn-muse", "musedata", "MuseData", 6.16, 6.9, {**LONG, "epochs": 70}),
+    )
+}
