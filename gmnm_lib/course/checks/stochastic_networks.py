@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gmnm_lib.course.checks import answer_of, compare, generators, passed
+from gmnm_lib.course.checks import Shape, answer_of, compare, generators, passed
 
 BATCH, PIXELS, FIRST, SECOND, STEPS = 7, 5, 4, 3, 6
 SAMPLES, VALIDATION = 9, 8
@@ -26,15 +26,15 @@ def sweep(function: object, *, seed: int | None = 0, draws: int = 5) -> None:
     """Task 1, both layers after one step: (batch, n1 + n2), h_1 first."""
     answer = answer_of(function, "sweep")
     for by in generators(seed, draws):
-        shapes = ((BATCH, PIXELS), (BATCH, FIRST), (BATCH, SECOND), (PIXELS, FIRST), (FIRST, SECOND))
-        shapes += ((FIRST,), (SECOND,), (BATCH, SECOND), (BATCH, SECOND))
-        given = [torch.randn(*shape, generator=by) for shape in shapes]
+        sizes: list[Shape] = [(BATCH, PIXELS), (BATCH, FIRST), (BATCH, SECOND), (PIXELS, FIRST), (FIRST, SECOND)]
+        sizes += [(FIRST,), (SECOND,), (BATCH, SECOND), (BATCH, SECOND)]
+        given = [torch.randn(*shape, generator=by) for shape in sizes]
         given[0] = (given[0] > 0).float()
         exact_layers = _swept(*given)
         exact = torch.cat(exact_layers, 1)
         mistakes = {hint: torch.cat(layers, 1) for hint, layers in _wrong_sweeps(given).items()}
         mistakes["h_2 comes first: put h_1 before it"] = torch.cat(exact_layers[::-1], 1)
-        expected_shapes = {
+        expected_shapes: dict[Shape, str] = {
             (BATCH, FIRST): "only h_1: `torch.cat` both layers, h_1 first",
             (BATCH, SECOND): "only h_2: `torch.cat` both layers, h_1 first",
         }
@@ -323,7 +323,7 @@ def distance_to_data(function: object, *, seed: int | None = 0, draws: int = 5) 
             "this is what the chain comes to: return its distance to p": comes_to,
             "this is g: return the distance": g,
         }
-        shapes = {
+        shapes: dict[Shape, str] = {
             (VALUES,): "one number: sum over the values of x",
             (VALUES * CODES,): "one number: add up the codes first",
         }
