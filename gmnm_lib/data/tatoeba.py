@@ -10,6 +10,7 @@ Splits   100,000 training, 5,000 validation and 5,000 test sentences, a fixed sh
 
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class _Pairs(Archive):
                 f"{self.name} is no zip file with {MEMBER} in it: replace it by a sound copy of that name"
             ) from None
 
-    def download(self):  # type: ignore[no-untyped-def]
+    def download(self) -> Path:
         raise InputError(
             f"{self.name} cannot be downloaded any more in this edition: set GMNM_DATA to a folder that holds it"
         )

@@ -73,7 +73,7 @@ def distinct(replies: Tokens, n: int) -> float:
 def word_frequencies(tokens: Sequence[Tokens] | Tokens, vocabulary: int) -> Float[Tensor, " vocabulary"]:
     """How often each word stands in the sentences, with 1 added to each count; they sum to 1."""
     sets = [tokens] if isinstance(tokens, Tokens) else tokens
-    counts = sum(torch.bincount(one.tokens[one.mask], minlength=vocabulary) for one in sets) + 1
+    counts = 1 + torch.stack([torch.bincount(one.tokens[one.mask], minlength=vocabulary) for one in sets]).sum(0)
     return counts.double() / counts.sum()
 
 

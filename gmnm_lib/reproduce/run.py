@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,13 @@ Progress = Callable[[int, int], None]  # (done, in all)
 Schedule = Callable[
     [float], float
 ]  # of the share of the steps that are done, 0 to 1: a factor of lr, renewed at each report
+
+Steer = Callable[[float], Mapping[str, float]]  # of the same share: values of the loss's knobs, renewed at each report
+
+
+def nothing_else(done: float) -> Mapping[str, float]:
+    """No knob is turned."""
+    return {}
 
 
 def constant(done: float) -> float:
@@ -69,6 +76,7 @@ class Run:
         epochs: float,
         lr: float,
         schedule: Schedule = constant,
+        steer: Steer = nothing_else,
         seed: int | None = None,
         **options: Any,
     ) -> Any:
@@ -89,9 +97,9 @@ class Run:
             trainer.resume()
             last = round(epochs * trainer.steps_per_epoch)
             with tqdm(total=last, initial=trainer.step, desc=f"{self.name} {stage}", unit="step", **self._bar()) as bar:
-                trainer.knobs["lr"] = lr * schedule(trainer.step / last)
+                trainer.knobs.update(steer(trainer.step / last), lr=lr * schedule(trainer.step / last))
                 for report in trainer.run(until=epochs):
-                    trainer.knobs["lr"] = lr * schedule(report.step / last)
+                    trainer.knobs.update(steer(report.step / last), lr=lr * schedule(report.step / last))
                     bar.set_postfix({"epoch": f"{report.epoch:.1f}", "total": f"{report.total:.2f}"}, refresh=False)
                     bar.update(report.step - bar.n)
                     self._keep_clock(every=10)
