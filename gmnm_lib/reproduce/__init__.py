@@ -24,6 +24,7 @@ NAMES = (
     "vae-mnist",
     "iwae-mnist",
     "dlgm-mnist",
+    "draw-mnist",
     "dae-score",
     "sda-mnist",
     "gdae-mnist",
