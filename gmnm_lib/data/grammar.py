@@ -13,13 +13,15 @@ Splits   4000 training, 500 validation and 1000 test sentences, drawn independen
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
 from gmnm_lib.data.dataset import SPLITS, TextCard, TextDataset
-from gmnm_lib.data.text import Vocabulary
+from gmnm_lib.data.text import Dialogues, Vocabulary, pad_dialogues
 from gmnm_lib.errors import InputError
 
 RULES = """
@@ -54,6 +56,20 @@ TOWNP -> with the TOWNN 0.6 | at the station 0.4
 
 OFTEN -> often 0.2 | never 0.2 | always 0.1 | still 0.5
 """
+TALK = """
+TALK    -> GREET / GREET / SUBJECT 1
+GREET   -> hello 0.4 | good morning 0.3 | hi there 0.3
+SUBJECT -> what did you eat ? / FOOD 0.35 | where were you ? / PLACE 0.35 | whom did you see ? / PERSON 0.3
+FOOD    -> i had some soup HOW / was the soup hot ? / YES 0.4 | i ate an apple HOW / was the apple sweet ? / YES 0.3
+         | i ate nothing / are you hungry ? / YES 0.3
+PLACE   -> i was at the sea HOW / was the water cold ? / YES 0.4 | i was in the city HOW / was the city loud ? / YES 0.3
+         | i stayed at home / were you tired ? / YES 0.3
+PERSON  -> i saw the doctor HOW / was the doctor kind ? / YES 0.4 | i met my sister HOW / was she happy ? / YES 0.3
+         | i saw nobody / were you lonely ? / YES 0.3
+HOW     -> today 0.4 | with a friend 0.3 | in the rain 0.3
+YES     -> yes very 0.5 | not at all 0.3 | i think so 0.2
+"""
+TURN = "/"  # ends a turn in the sentences of TALK
 SIZES = (4000, 500, 1000)
 CARD = TextCard(
     "grammar",
@@ -72,7 +88,8 @@ class Grammar:
 
     def __init__(self, rules: str = RULES):
         self.rules: dict[str, list[tuple[tuple[str, ...], float]]] = {}
-        for line in filter(None, map(str.strip, rules.splitlines())):
+        joined = re.sub(r"\n\s*\|", " |", rules)  # a rule may go on in the next line
+        for line in filter(None, map(str.strip, joined.splitlines())):
             symbol, arrow, right = map(str.strip, line.partition("->"))
             try:
                 ways = [(tuple(way.split()[:-1]), float(way.split()[-1])) for way in right.split("|")]
@@ -175,6 +192,17 @@ class Grammar:
         for a, word, p in lexical:
             self._lexicon[word][number_of[a]] += p
         self._lexicon.default_factory = None
+
+
+def dialogues(n: int, seed: int = 0) -> tuple[Vocabulary, Dialogues]:
+    """n dialogues of six turns drawn from `TALK`, and their vocabulary."""
+    grammar = Grammar(TALK)
+    words = Vocabulary(word for word in grammar.words if word != TURN)
+    talks = [
+        [[words.numbers[word] for word in group] for ends, group in groupby(talk, TURN.__eq__) if not ends]
+        for talk in grammar.sample(n, seed)
+    ]
+    return words, pad_dialogues(talks)
 
 
 def load() -> TextDataset:

@@ -8,7 +8,7 @@ import pytest
 from pytest import approx
 
 from gmnm_lib.data import load
-from gmnm_lib.data.grammar import Grammar
+from gmnm_lib.data.grammar import TALK, TURN, Grammar, dialogues
 from gmnm_lib.errors import InputError
 
 AMBIGUOUS = """
@@ -89,3 +89,13 @@ def test_a_seed_repeats_the_sentences():
 def test_unreadable_rules_are_named(rules, says):
     with pytest.raises(InputError, match=says):
         Grammar(rules)
+
+
+def test_dialogues_are_cut_into_their_turns():
+    words, talks = dialogues(50, seed=1)
+    assert TURN not in words.numbers and bool((talks.mask.sum(1) == 6).all())
+    grammar = Grammar(TALK)
+    joined = [" / ".join(words.decode(talk)).split() for talk in talks.tokens]
+    assert np.isfinite(
+        grammar.log_likelihood([line.replace("?", " ?").split() for line in map(" ".join, joined)])
+    ).all()
