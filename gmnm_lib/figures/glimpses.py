@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
 
 from gmnm_lib.figures.pictures import COLOURS, INK, RULE, Array, Drawing, numbers
@@ -51,6 +52,7 @@ def bars(
     steps = range(1, len(heights) + 1)
     colours = [COLOURS[2] if step == chosen else COLOURS[0] for step in steps]
     axes.bar(steps, heights, color=colours, width=0.7)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_xlabel(labels[0], fontsize=8, color=INK)
     axes.set_ylabel(labels[1], fontsize=8, color=INK)
     axes.set_title(title, fontsize=9, color=INK, loc="left")

@@ -16,6 +16,7 @@ LECTURES = [  # each is listed here, so that none is forgotten
     "02_models_in_both_families",
     "03_variational_bayes",
     "04_variational_autoencoder",
+    "07_draw",
     "08_denoising_autoencoders_and_scores",
     "10_generative_stochastic_networks",
     "11_open_questions",

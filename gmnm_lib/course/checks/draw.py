@@ -226,7 +226,9 @@ def _bank(
         bank = []
         for i in range(first, first + FILTERS):
             mu = g + (i - FILTERS / 2 - half) * delta
-            row = [math.exp(-((a - mu) ** 2) / (two * width**2)) for a in range(pixel, pixel + COLUMNS)]
+            exponents = [((a - mu) ** 2) / (two * width**2) for a in range(pixel, pixel + COLUMNS)]
+            least = min(exponents) if normalised else 0.0  # so that a far window's sum is not zero
+            row = [math.exp(least - exponent) for exponent in exponents]
             bank.append([weight / math.fsum(row) for weight in row] if normalised else row)
         banks.append(bank)
     return torch.tensor(banks, dtype=torch.float64)
