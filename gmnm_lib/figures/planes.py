@@ -25,11 +25,15 @@ def plane(
     left, right, bottom, top = extent if isinstance(extent, tuple) else (-extent, extent, -extent, extent)
     if not (left < right and bottom < top):
         raise InputError(f"extent is {extent}: give (left, right, bottom, top) that rise")
-    figure = Drawing(size, size * (top - bottom) / (right - left) + 0.3 * bool(title), alt=title or "a square of the plane")
+    figure = Drawing(
+        size, size * (top - bottom) / (right - left) + 0.3 * bool(title), alt=title or "a square of the plane"
+    )
     axes = figure.add_subplot(xticks=[], yticks=[], xlim=(left, right), ylim=(bottom, top), aspect="equal")
     axes.set_title(title, fontsize=9, color=INK, loc="left")
     if heights is not None:
-        axes.imshow(numbers(heights), origin="lower", extent=(left, right, bottom, top), cmap="Greys", interpolation="bilinear")
+        axes.imshow(
+            numbers(heights), origin="lower", extent=(left, right, bottom, top), cmap="Greys", interpolation="bilinear"
+        )
     for (name, cloud), colour in zip((points or {}).items(), COLOURS * 3, strict=False):
         axes.plot(*numbers(cloud).T, "o", markersize=2, markeredgewidth=0, alpha=0.7, color=colour, label=name)
     for (name, walk), colour in zip((paths or {}).items(), (COLOURS * 3)[len(points or {}) :], strict=False):

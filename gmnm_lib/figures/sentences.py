@@ -1,6 +1,7 @@
 """Sentences as a picture, for sliders that change what is said."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from gmnm_lib.errors import InputError
 from gmnm_lib.figures.pictures import COLOURS, INK, Drawing
@@ -23,7 +24,7 @@ def sentence_list(
     for i, sentence in enumerate(sentences):
         y = 1 - (0.05 + LINE * (i + 0.5)) / height
         is_marked = i == marked
-        style = {"va": "center", "fontsize": 10, "fontfamily": "DejaVu Sans"}
+        style: dict[str, Any] = {"va": "center", "fontsize": 10, "fontfamily": "DejaVu Sans"}
         if labels:
             figure.text(0.12 / width, y, labels[i], color=COLOURS[8], **style)
         colour, weight = (COLOURS[2], "bold") if is_marked else (INK, "normal")

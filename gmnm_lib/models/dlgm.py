@@ -39,7 +39,7 @@ class RankOneNormal(Distribution):
     def mean(self) -> Tensor:
         return self.loc
 
-    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:  # type: ignore[override]
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """mu + R epsilon with R R' = C (eq. 20)."""
         shape = (*sample_shape, *self.loc.shape)
         epsilon = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from gmnm_lib.data import TextDataset, load
 from gmnm_lib.data.text import Tokens
@@ -15,11 +16,12 @@ from gmnm_lib.reproduce.run import Progress, Run, Steer, nothing_else
 MIDDLE, WIDTH = 0.3, 0.04  # of the logistic weight of the KL, as shares of the training
 
 
-def annealed(dropout: float) -> Steer:
-    """The KL's weight rises; the decoder is not told a share of the words."""
+def annealed(dropout: float, free_bits: float) -> Steer:
+    """The KL's weight rises; the decoder is not told a share of the words; the first nats of each dimension are free."""
 
     def knobs(done: float) -> Mapping[str, float]:
-        return {"kl_weight": logistic_annealing(done, middle=MIDDLE, width=WIDTH), "word_dropout": dropout}
+        weight = logistic_annealing(done, middle=MIDDLE, width=WIDTH)
+        return {"kl_weight": weight, "word_dropout": dropout, "free_bits": free_bits}
 
     return knobs
 
@@ -27,7 +29,7 @@ def annealed(dropout: float) -> Steer:
 def reproduce_on(run: Run, data: TextDataset) -> Outcome:
     """The inputless language model's -log p(x) less the inputless VAE's bound on it; the other models beside it."""
     settings, words = run.settings, len(data.vocabulary)
-    size = {"embedding": int(settings["embedding"]), "hidden": int(settings["hidden"])}
+    size: dict[str, Any] = {"embedding": int(settings["embedding"]), "hidden": int(settings["hidden"])}
     latent = int(settings["latent"])
     test = data.test.select(slice(int(settings["test"])))
     test = Tokens(*map(run.to_device, test))
@@ -56,15 +58,15 @@ def reproduce_on(run: Run, data: TextDataset) -> Outcome:
         deaf = SentenceVAE(words, latent=latent, inputless=True, **size)
     score("rnnlm", rnnlm, settings["epochs_rnnlm"])
     score("plain", plain, settings["epochs_plain"])
-    score("kept", kept, settings["epochs_vae"], annealed(settings["word_dropout"]))
+    score("kept", kept, settings["epochs_vae"], annealed(settings["word_dropout"], settings["free_bits"]))
     score("inputless-rnnlm", deaf_rnnlm, settings["epochs_inputless_rnnlm"])
-    score("inputless-vae", deaf, settings["epochs_vae"], annealed(0.0))
+    score("inputless-vae", deaf, settings["epochs_vae"], annealed(0.0, settings["free_bits"]))
 
     gain = scores["inputless-rnnlm"].nll.per_example - scores["inputless-vae"].nll.per_example
     names = {
         "rnnlm": "RNNLM",
         "plain": "VAE without annealing",
-        "kept": "VAE, annealed, words dropped",
+        "kept": "VAE, annealed, words dropped, free bits",
         "inputless-rnnlm": "inputless RNNLM",
         "inputless-vae": "inputless VAE",
     }
@@ -105,17 +107,17 @@ REPRODUCTION = Reproduction(
     profiles={
         "cpu": {
             "epochs_rnnlm": 1.5, "epochs_plain": 1, "epochs_vae": 2.5, "epochs_inputless_rnnlm": 0.7,
-            "batch_size": 64, "lr": 2e-3, "word_dropout": 0.4,
+            "batch_size": 64, "lr": 2e-3, "word_dropout": 0.4, "free_bits": 0.12,
             "embedding": 128, "hidden": 256, "latent": 32, "test": 5000, "draws": 4,
         },
         "gpu": {
             "epochs_rnnlm": 6, "epochs_plain": 6, "epochs_vae": 20, "epochs_inputless_rnnlm": 6,
-            "batch_size": 64, "lr": 1e-3, "word_dropout": 0.4,
+            "batch_size": 64, "lr": 1e-3, "word_dropout": 0.4, "free_bits": 0.12,
             "embedding": 256, "hidden": 512, "latent": 32, "test": 5000, "draws": 4,
         },
         "trial": {
             "epochs_rnnlm": 1, "epochs_plain": 1, "epochs_vae": 1, "epochs_inputless_rnnlm": 1,
-            "batch_size": 100, "lr": 5e-3, "word_dropout": 0.4,
+            "batch_size": 100, "lr": 5e-3, "word_dropout": 0.4, "free_bits": 0.12,
             "embedding": 8, "hidden": 16, "latent": 4, "test": 200, "draws": 2,
         },
     },

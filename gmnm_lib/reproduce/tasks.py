@@ -26,7 +26,7 @@ def on_fresh_bits(model_class: type[nn.Module]) -> type[Any]:
     """The model class, whose loss draws new bits from each image's grey levels every time it sees them."""
 
     class OnFreshBits(model_class):  # type: ignore[valid-type,misc]
-        @functools.wraps(model_class.loss)  # type: ignore[arg-type]
+        @functools.wraps(model_class.loss)  # type: ignore[attr-defined]
         def loss(self, x: Tensor, **knobs: Any) -> Loss:
             return super().loss(flips(x), **knobs)
 
