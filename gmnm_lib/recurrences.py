@@ -103,7 +103,7 @@ def gates(cell: nn.RNNCellBase, from_input: Tensor, from_hidden: Tensor, state: 
 def lstm_gates(total: Tensor, c: Tensor) -> State:
     """The state (h, c) of an LSTM after a step, from all four gates' W_i x + b_i + W_h h + b_h: (batch, 4 hidden), torch's order.
 
-    In a loop over time it is a third of the cost of `gates`, as its gradient is written out.
+    Its gradient is written out, which spares a loop over time most of autograd's small steps.
     """
     return _LSTMGates.apply(total, c)
 
