@@ -113,7 +113,7 @@ REPRODUCTION = Reproduction(
     profiles={
         "cpu": {
             "epochs": 2.2, "batch_size": 16, "lr": 2e-3, "train": 15428, "test": 805, "embedding": 128, "hidden": 160,
-            "latent": 32, "annealing": 0.6, "word_dropout": 0.25, "free_bits": 0.05,
+            "latent": 32, "annealing": 0.6, "word_dropout": 0.25, "free_bits": 0.08,
         },
         "gpu": {
             "epochs": 20, "batch_size": 32, "lr": 1e-3, "train": 15428, "test": 805, "embedding": 300, "hidden": 500,
@@ -121,7 +121,7 @@ REPRODUCTION = Reproduction(
         },
         "trial": {
             "epochs": 2, "batch_size": 16, "lr": 5e-3, "train": 64, "test": 24, "embedding": 16, "hidden": 16,
-            "latent": 4, "annealing": 0.6, "word_dropout": 0.25, "free_bits": 0.05,
+            "latent": 4, "annealing": 0.6, "word_dropout": 0.25, "free_bits": 0.08,
         },
     },
     run=reproduce,
