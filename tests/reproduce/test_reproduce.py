@@ -162,6 +162,9 @@ STAND_IN = {  # bundled sequences, where the figure is of sequences
     "vrae-nottingham": "chorales",
     "vrnn-strokes": "pen-strokes",
     "vrnn-speech": "japanese-vowels",
+    "sentence-vae-tatoeba": "grammar",
+    "sentence-vae-ptb": "grammar",
+    "vhred-chitchat": "chitchat",
 }
 PLAUSIBLE = {  # of a trial, where the figure is no negative log-likelihood in nats
     "dae-score": (-4, 4.2),
@@ -170,6 +173,8 @@ PLAUSIBLE = {  # of a trial, where the figure is no negative log-likelihood in n
     "gsn-mnist": (-200, 300),
     **dict.fromkeys(("storn-jsb", "storn-nottingham", "storn-piano", "storn-muse", "vrae-nottingham"), (5, 61)),
     **dict.fromkeys(("vrnn-strokes", "vrnn-speech"), (-10, 10)),
+    **dict.fromkeys(("sentence-vae-tatoeba", "sentence-vae-ptb"), (-60, 20)),
+    "vhred-chitchat": (-1, 1),
 }
 
 
