@@ -9,6 +9,7 @@ from gmnm_lib.models.rnn import RNN
 from gmnm_lib.reproduce import find, sequence_tasks
 from gmnm_lib.reproduce.run import Run
 from gmnm_lib.reproduce.sequence_tasks import measure_sequences, negative_bound_of, parts_of, train_until_best
+from gmnm_lib.reproduce.storn_music import TransposingSTORN, transposed
 from gmnm_lib.reproduce.vrnn_ordering import MODELS, in_order
 
 
@@ -84,3 +85,19 @@ def test_the_figure_of_an_order_is_its_smallest_step():
     assert outcome.stderr == approx((2 * 0.1**2 / 3) ** 0.5)
     exchanged = in_order(found | {"VRNN-GMM": found["VRNN-Gauss"], "VRNN-Gauss": found["VRNN-GMM"]})
     assert (exchanged.ours, exchanged.others["steps of the order that hold, of 5"]) == (approx(-1), 4)
+
+
+def test_a_transposed_roll_is_the_roll_of_notes_so_many_keys_higher():
+    x = torch.zeros(3, 1, 6)
+    x[:, 0, 1] = x[:, 0, 4] = 1
+    moved = transposed(x, torch.tensor([1, -2, 0]))
+    assert [row[0].nonzero().flatten().tolist() for row in moved] == [[2, 5], [2], [1, 4]]
+
+
+def test_transpositions_are_for_learning_alone():
+    model = TransposingSTORN(4, 6, 2)
+    model.most, batch = 2, some(5)
+    epsilon = torch.zeros(6, 9, 2)
+    learning = {float(model.train().loss(batch, epsilon=epsilon).total.detach()) for _ in range(4)}
+    measured = {float(model.eval().loss(batch, epsilon=epsilon).total.detach()) for _ in range(4)}
+    assert len(learning) > 1 and len(measured) == 1
