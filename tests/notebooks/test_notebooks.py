@@ -16,6 +16,7 @@ LECTURES = [  # each is listed here, so that none is forgotten
     "02_models_in_both_families",
     "03_variational_bayes",
     "04_variational_autoencoder",
+    "05_recurrent_latent_variables",
     "06_sentences_and_dialogue",
     "07_draw",
     "08_denoising_autoencoders_and_scores",
@@ -23,7 +24,7 @@ LECTURES = [  # each is listed here, so that none is forgotten
     "10_generative_stochastic_networks",
     "11_open_questions",
 ]
-WITHOUT_EXERCISE = {"06_sentences_and_dialogue", "09_sampling_with_denoisers"}
+WITHOUT_EXERCISE = {"09_sampling_with_denoisers"}
 EXERCISES = [name for name in LECTURES if name not in WITHOUT_EXERCISE]
 FOLDERS = {"lectures": LECTURES, "solutions": EXERCISES, "exercises": EXERCISES}
 EVERY = [ROOT / folder / f"{name}.ipynb" for folder, names in FOLDERS.items() for name in names]
