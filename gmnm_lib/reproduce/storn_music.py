@@ -40,7 +40,7 @@ class TransposingSTORN(STORN):
     most = 0
 
     @functools.wraps(STORN.loss)
-    def loss(self, batch: Sequences, **knobs: Any) -> Loss:
+    def loss(self, batch: Sequences, **knobs: Any) -> Loss:  # type: ignore[override]
         if self.training and self.most:
             shifts = torch.randint(-self.most, self.most + 1, (len(batch.x),), device=batch.x.device)
             batch = Sequences(transposed(batch.x, shifts), batch.lengths)
