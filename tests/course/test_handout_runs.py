@@ -142,8 +142,8 @@ class Fatal:
     def __init__(self, path):
         self.path = path
 
-    def __setstate__(self, state):
-        os._exit(9)
+    def __reduce__(self):
+        return os._exit, (9,)
 
 
 def test_two_notebooks_of_one_name_are_refused(tmp_path):

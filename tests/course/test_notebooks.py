@@ -3,7 +3,7 @@ import json
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from gmnm_lib.course import notebooks
+from gmnm_lib import files
 from gmnm_lib.course.notebooks import dumps, find_lecture, normalise, read, write
 from gmnm_lib.errors import InputError
 
@@ -126,7 +126,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(notebooks.os, "replace", interrupted)
+    monkeypatch.setattr(files.os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(executed(), path)
     assert path.read_text() == "old"
