@@ -24,8 +24,7 @@ LECTURES = [  # each is listed here, so that none is forgotten
     "10_generative_stochastic_networks",
     "11_open_questions",
 ]
-WITHOUT_EXERCISE = {"09_sampling_with_denoisers"}
-EXERCISES = [name for name in LECTURES if name not in WITHOUT_EXERCISE]
+EXERCISES = LECTURES
 FOLDERS = {"lectures": LECTURES, "solutions": EXERCISES, "exercises": EXERCISES}
 EVERY = [ROOT / folder / f"{name}.ipynb" for folder, names in FOLDERS.items() for name in names]
 
