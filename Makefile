@@ -17,7 +17,8 @@ python := .venv/bin/python
 # More arguments for pytest, e.g. `make test ARGS="tests/data -x"`.
 ARGS ?=
 # What `make bench` measures, e.g. `make bench BENCHMARKS=vae_epoch`.
-BENCHMARKS ?= start_up pictures slider_latency handouts graphs rbm denoising grading vae_epoch
+BENCHMARKS ?= start_up pictures slider_latency handouts graphs rbm denoising sequences draw \
+  sentences grading vae_epoch
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18

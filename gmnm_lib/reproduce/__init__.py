@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from gmnm_lib.errors import InputError
 from gmnm_lib.reproduce import results
@@ -113,14 +113,9 @@ def _alone(folder: Path) -> Iterator[None]:
     """One process at a time works in a folder; the lock goes with the process, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / ".running", os.O_CREAT | os.O_RDWR, 0o600)
+        with FileLock(folder / ".running", timeout=0, mode=0o600):
+            yield
+    except Timeout:
+        raise InputError(f"another run is at work in {folder}: wait for it, or choose another --folder") from None
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --folder") from None
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"another run is at work in {folder}: wait for it, or choose another --folder") from None
-        yield
-    finally:
-        os.close(lock)

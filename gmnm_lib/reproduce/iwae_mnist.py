@@ -7,29 +7,16 @@ from torch import nn
 from gmnm_lib.data import load
 from gmnm_lib.models.iwae import IWAE
 from gmnm_lib.reproduce.figure import Outcome, Reproduction
-from gmnm_lib.reproduce.run import Run, linear
-from gmnm_lib.reproduce.tasks import FRESH_BITS, measure_bounds, on_fresh_bits
+from gmnm_lib.reproduce.run import Run
+from gmnm_lib.reproduce.tasks import FRESH_BITS, learn_from_fresh_bits, on_fresh_bits
 
 
 def reproduce(run: Run) -> Outcome:
     """-log p(x) of the test set by importance sampling, and the plain bound beside it."""
-    settings = run.settings
     with run.seeded():
         model = on_fresh_bits(IWAE)(784, (200, 200), 50, activation=nn.Tanh)
-    run.train(
-        "iwae",
-        model,
-        load("mnist").train,
-        epochs=settings["epochs"],
-        lr=settings["lr"],
-        schedule=linear,
-        batch_size=int(settings["batch_size"]),
-        knobs={"samples": settings["samples"]},
-    )
-    test = run.to_device(load("mnist-binarised").test[: int(settings["test"])])
-    found = measure_bounds(run, model, test, int(settings["k"]))
-    others = {"bound (one draw)": found["bound"], "its standard error": found["bound_stderr"]}
-    return Outcome(found["nll"], found["stderr"], others)
+    train, test = load("mnist").train, load("mnist-binarised").test
+    return learn_from_fresh_bits(run, "iwae", model, train, test, samples=run.settings["samples"])
 
 
 REPRODUCTION = Reproduction(

@@ -130,7 +130,8 @@ class Run:
     @contextmanager
     def seeded(self) -> Iterator[None]:
         """Draws inside, of first parameters say, are those of the run's seed; the caller's are left alone."""
-        with torch.random.fork_rng(devices=[]):
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.seed)
             yield
 

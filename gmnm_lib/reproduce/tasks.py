@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from gmnm_lib.evaluate import Estimate, estimate_elbo, estimate_iwae
 from gmnm_lib.objectives import Loss
 from gmnm_lib.randomness import flips
-from gmnm_lib.reproduce.run import Progress, Run
+from gmnm_lib.reproduce.figure import Outcome
+from gmnm_lib.reproduce.run import Progress, Run, linear
 
 FIXED_BITS = "MNIST in one fixed binarisation (ours, not Larochelle's bits), 50,000 training and 10,000 test images"
 FRESH_BITS = "MNIST with bits drawn afresh each time an image is seen; one fixed draw of the 10,000 test images (ours)"
@@ -31,6 +32,27 @@ def on_fresh_bits(model_class: type[nn.Module]) -> type[Any]:
             return super().loss(flips(x), **knobs)
 
     return OnFreshBits
+
+
+def learn_from_fresh_bits(run: Run, stage: str, model: Any, train: Tensor, test: Tensor, **knobs: Any) -> Outcome:
+    """-log p(x) of the test set by importance sampling, and the plain bound beside it, once the model has learned.
+
+    model: one of `on_fresh_bits`. train: grey levels, test: bits, both (n, pixels). knobs: of the model's loss.
+    """
+    settings = run.settings
+    run.train(
+        stage,
+        model,
+        train,
+        epochs=settings["epochs"],
+        lr=settings["lr"],
+        schedule=linear,
+        batch_size=int(settings["batch_size"]),
+        knobs=knobs,
+    )
+    found = measure_bounds(run, model, run.to_device(test[: int(settings["test"])]), int(settings["k"]))
+    others = {"bound (one draw)": found["bound"], "its standard error": found["bound_stderr"]}
+    return Outcome(found["nll"], found["stderr"], others)
 
 
 def measure_bounds(run: Run, model: Any, x: Tensor, k: int, part: int = 250) -> dict[str, float]:

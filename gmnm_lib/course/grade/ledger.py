@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
+
+from filelock import FileLock, Timeout
 
 from gmnm_lib.course.grade.records import Frame, Result, Student, TaskResult
 from gmnm_lib.errors import InputError
@@ -22,11 +22,10 @@ class Ledger:
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._lock = os.open(folder / ".grading", os.O_CREAT | os.O_RDWR, 0o600)
+        self._lock = FileLock(folder / ".grading", timeout=0, mode=0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until the process ends, however it ends
-        except OSError:
-            os.close(self._lock)
+            self._lock.acquire()  # held until the process ends, however it ends
+        except Timeout:
             raise InputError(
                 f"{folder} is in use by another `gmnm grade`: wait for it, or choose another --out"
             ) from None
@@ -40,7 +39,7 @@ class Ledger:
                 "CREATE TABLE IF NOT EXISTS run (only INTEGER PRIMARY KEY CHECK (only = 0), unfinished TEXT)"
             )
         except sqlite3.DatabaseError as error:
-            os.close(self._lock)
+            self._lock.release()
             raise InputError(
                 f"{folder / FILE} is no ledger of grades ({error}): move it away, or choose another --out"
             ) from None
@@ -52,7 +51,7 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._database.close()
-        os.close(self._lock)
+        self._lock.release()
 
     @property
     def unfinished(self) -> bool:
