@@ -1,5 +1,8 @@
 """A square of paper: the reader draws on it with the mouse, a pen or a finger, or lays a picture of their own on it.
 
+    pad = DrawingPad(digit)             # pad.image is what is drawn
+    pad = DrawingPad(mask, over=digit)  # paint over a picture: pad.mask is what is covered
+
 The canvas has as many pixels as the image that models see, so that what is drawn is what is read. The page answers by a hidden
 text field: its handlers stand in the HTML itself, and need no other library.
 """
@@ -16,24 +19,25 @@ from torch import Tensor
 
 from gmnm_lib.errors import InputError
 from gmnm_lib.figures import digit, film_strip
-from gmnm_lib.figures.pictures import Array, numbers
+from gmnm_lib.figures.pictures import PAPER, Array, numbers
 from gmnm_lib.live import appearance, cells
 from gmnm_lib.live.explore import close_all, open_explorers
 from gmnm_lib.live.still import is_interactive
 
 SHOWN = 224  # CSS pixels
+COVERED = 0.5  # the grey of what is hidden, as a pixel
 MARGIN = 4  # pixels of empty paper around an uploaded picture's ink, as MNIST has it
 
-# A stroke is one line from the last place to this one; `send` writes all pixels' ink as hexadecimal digits into the text field.
+# A stroke is one line from the last place to this one; lifting the pen writes all pixels' ink as hexadecimal digits.
 CANVAS = """<div class="gmnm-paper"><img alt="" style="display:none" src="data:image/png;base64,{picture}"
  onload="this.nextElementSibling.getContext('2d').drawImage(this, 0, 0)">
 <canvas width="{side}" height="{side}" role="img" aria-label="paper to draw on" style="width:{shown}px;height:{shown}px;
-background:#fff;border:1px solid #949494;border-radius:4px;image-rendering:pixelated;cursor:crosshair;touch-action:none"
+background:{background};border:1px solid #949494;border-radius:4px;image-rendering:pixelated;cursor:crosshair;touch-action:none"
  onpointerdown="this.setPointerCapture(event.pointerId); this.last = null; this.onpointermove(event)"
  onpointermove="if (!event.buttons) return;
   const pen = this.getContext('2d'), box = this.getBoundingClientRect();
   const place = [(event.clientX - box.left) * this.width / box.width, (event.clientY - box.top) * this.height / box.height];
-  pen.lineWidth = {pen}; pen.lineCap = 'round'; pen.beginPath();
+  pen.strokeStyle = 'rgb({tone},{tone},{tone})'; pen.lineWidth = {pen}; pen.lineCap = 'round'; pen.beginPath();
   pen.moveTo(...(this.last || place)); pen.lineTo(...place); pen.stroke(); this.last = place"
  onpointerup="const pixels = this.getContext('2d').getImageData(0, 0, this.width, this.height).data;
   let ink = ''; for (let i = 3; i &lt; pixels.length; i += 4) ink += pixels[i].toString(16).padStart(2, '0');
@@ -45,18 +49,30 @@ background:#fff;border:1px solid #949494;border-radius:4px;image-rendering:pixel
 class DrawingPad:
     """Paper that begins with `start`, (pixels,) in [0, 1], a square; `image` is what is on it now, in the same form.
 
-    Open explorers are redrawn when it changes. In the still mode it is a picture of `start`.
+    over: a picture of as many pixels that lies under the paper, in [0, 1]. The pen is then broad and grey, and `mask` says
+    which pixels it has covered. Open explorers are redrawn when the drawing changes. In the still mode it is a picture of
+    `start`.
     """
 
-    def __init__(self, start: Array):
-        self.image: Tensor = torch.from_numpy(np.array(numbers(start), np.float32)).reshape(-1)
+    def __init__(self, start: Array, *, over: Array | None = None):
+        self.image = _flat(start)
+        self.over = None if over is None else _flat(over)
         self.side = int(len(self.image) ** 0.5)
         if self.side**2 != len(self.image):
             raise InputError(f"a drawing pad begins with a square image, not with {len(self.image)} pixels")
+        if self.over is not None and len(self.over) != len(self.image):
+            raise InputError(
+                f"the picture under the paper has {len(self.over)} pixels, the paper {len(self.image)}: give as many"
+            )
         self.live = is_interactive()
         if self.live:
             self._build()
             cells.adopt(self)
+
+    @property
+    def mask(self) -> Tensor:
+        """Where there is ink, at least half of what a pixel holds: (pixels,), bool."""
+        return self.image >= 0.5
 
     def _build(self) -> None:
         self.paper = ipywidgets.HTML()
@@ -71,17 +87,17 @@ class DrawingPad:
         )
         self.upload.observe(lambda change: self._answer(self.take_files, change["new"]), "value")
         self.error = ipywidgets.HTML()
-        text = ipywidgets.HTML(
-            appearance.STYLE + appearance.caption_line("Draw a digit here, or load a picture of one.")
-        )
-        buttons = ipywidgets.HBox([self.clear_button, self.upload])
+        painting = self.over is not None
+        task = "Paint over what is to be hidden." if painting else "Draw a digit here, or load a picture of one."
+        text = ipywidgets.HTML(appearance.STYLE + appearance.caption_line(task))
+        buttons = ipywidgets.HBox([self.clear_button] if painting else [self.clear_button, self.upload])
         self.widget = ipywidgets.VBox([text, self.paper, buttons, self.ink, self.error])
         self.widget.add_class("gmnm-panel")
         self._lay_out()
 
     def show(self, image: Array) -> None:
         """Lay `image`, (pixels,) in [0, 1], on the paper."""
-        self._set(torch.from_numpy(np.array(numbers(image), np.float32)).reshape(-1))
+        self._set(_flat(image))
         if self.live:
             self._lay_out()
 
@@ -119,22 +135,39 @@ class DrawingPad:
             self.error.value = appearance.error_line(error)
 
     def _lay_out(self) -> None:
-        ink = (self.image.clamp(0, 1) * 255).round().to(torch.uint8).reshape(self.side, self.side).numpy()
-        file = io.BytesIO()
-        Image.merge("LA", (Image.new("L", (self.side, self.side)), Image.fromarray(ink))).save(file, "png")
-        picture = base64.b64encode(file.getvalue()).decode()
+        ink = Image.fromarray(
+            (self.image.clamp(0, 1) * 255).round().to(torch.uint8).reshape(self.side, self.side).numpy()
+        )
+        tone, width, background = 0, self.side / 12, PAPER
+        if self.over is not None:
+            tone, width = round(255 * (1 - COVERED)), self.side / 7
+            background += f" url(data:image/png;base64,{_base64(digit(self.over))}) 0 0 / 100% 100%"
+        drawn = Image.merge("LA", (Image.new("L", ink.size, tone), ink))
         self.paper.value = ""  # the same picture twice would not be drawn anew
-        self.paper.value = CANVAS.format(picture=picture, side=self.side, shown=SHOWN, pen=self.side / 12)
+        self.paper.value = CANVAS.format(
+            picture=_base64(drawn), side=self.side, shown=SHOWN, pen=width, tone=tone, background=background
+        )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         if self.live:
             return self.widget._repr_mimebundle_(include=include, exclude=exclude)
-        file = io.BytesIO()
-        film_strip([digit(self.image)], ["the paper"], size=112).save(file, "png")
-        return {
-            "image/png": base64.b64encode(file.getvalue()).decode(),
-            "text/plain": "a drawing pad with a digit on it",
-        }
+        words = (
+            "a drawing pad with a digit on it"
+            if self.over is None
+            else "a drawing pad over a picture, some of it hidden"
+        )
+        seen = self.image if self.over is None else torch.where(self.mask, COVERED, self.over)
+        return {"image/png": _base64(film_strip([digit(seen)], ["the paper"], size=112)), "text/plain": words}
+
+
+def _flat(image: Array) -> Tensor:
+    return torch.from_numpy(np.array(numbers(image), np.float32)).reshape(-1)
+
+
+def _base64(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "png")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def ink_of(content: bytes, side: int) -> Tensor:

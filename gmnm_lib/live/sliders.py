@@ -84,8 +84,11 @@ class Slider:
         return int(value) if self.counts else float(value)
 
     def grid(self, count: int) -> list[float]:
-        """At most `count` values from low to high, evenly spread, with `start` among them."""
+        """At most `count` values from low to high, evenly spread, with `start` among them; whole steps, if a step was given."""
         values = np.geomspace(self.low, self.high, count) if self.log else np.linspace(self.low, self.high, count)
+        if self.step is not None and not self.log:
+            values = self.low + self.step * np.unique(np.round((values - self.low) / self.step))
+            values = values[values <= self.high + 1e-9 * self.step]  # the range need not be whole steps
         if self.counts:
             values = np.unique(np.round(values))
         values[np.abs(values - self.start).argmin()] = self.start

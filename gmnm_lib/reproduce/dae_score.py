@@ -94,7 +94,7 @@ REPRODUCTION = Reproduction(
     task="three Gaussians in the plane, standard deviations near 1; noise sigma 0.25 to 0.7",
     estimator="slope of log squared error of (r(x) - x) / sigma^2 against the exact score, over log sigma",
     profiles={
-        "cpu": {"fits": 3, "examples": 400_000, "epochs": 60, "lr": 3e-3, "batch_size": 2000, "points": 20_000},
+        "cpu": {"fits": 3, "examples": 400_000, "epochs": 150, "lr": 3e-3, "batch_size": 2000, "points": 20_000},
         "gpu": {"fits": 8, "examples": 1_000_000, "epochs": 200, "lr": 3e-3, "batch_size": 5000, "points": 20_000},
         "trial": {"fits": 2, "examples": 5_000, "epochs": 4, "lr": 3e-3, "batch_size": 500, "points": 2_000},
     },

@@ -30,7 +30,7 @@ REPRODUCTION = Reproduction(
     task=FRESH_BITS,
     estimator="upper bound on -log p(x), 1000 importance-weighted draws",
     profiles={
-        "cpu": {"epochs": 70, "batch_size": 100, "lr": 2e-3, "samples": 10, "k": 1000, "test": 10_000},
+        "cpu": {"epochs": 240, "batch_size": 100, "lr": 2e-3, "samples": 5, "k": 1000, "test": 10_000},
         "gpu": {"epochs": 3000, "batch_size": 100, "lr": 1e-3, "samples": 50, "k": 5000, "test": 10_000},
         "trial": {"epochs": 0.1, "batch_size": 100, "lr": 2e-3, "samples": 2, "k": 5, "test": 100},
     },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from torch import Tensor
 
 from gmnm_lib.data import load
@@ -23,7 +25,7 @@ def train_rbm(run: Run, stage: str, rbm: RBM, x: Tensor, epochs: float, lr: floa
         lr=lr,
         schedule=linear,
         batch_size=int(settings["batch_size"]),
-        optimizer=descent,
+        optimizer=functools.partial(descent, weight_decay=settings["weight_decay"]),
         knobs={"k": settings["k"]},
     )
 
@@ -79,9 +81,33 @@ REPRODUCTION = Reproduction(
     task=FIXED_BITS,
     estimator="-log p(x), log Z by AIS",
     profiles={
-        "cpu": {"epochs": 60, "batch_size": 100, "lr": 0.1, "k": 5, "betas": 10_000, "chains": 100},
-        "gpu": {"epochs": 300, "batch_size": 100, "lr": 0.1, "k": 25, "betas": 20_000, "chains": 500},
-        "trial": {"epochs": 0.02, "batch_size": 100, "lr": 0.05, "k": 1, "betas": 50, "chains": 10},
+        "cpu": {
+            "epochs": 60,
+            "batch_size": 100,
+            "lr": 0.1,
+            "k": 5,
+            "weight_decay": 2e-4,
+            "betas": 10_000,
+            "chains": 100,
+        },
+        "gpu": {
+            "epochs": 300,
+            "batch_size": 100,
+            "lr": 0.1,
+            "k": 25,
+            "weight_decay": 2e-4,
+            "betas": 20_000,
+            "chains": 500,
+        },
+        "trial": {
+            "epochs": 0.02,
+            "batch_size": 100,
+            "lr": 0.05,
+            "k": 1,
+            "weight_decay": 2e-4,
+            "betas": 50,
+            "chains": 10,
+        },
     },
     run=reproduce,
 )

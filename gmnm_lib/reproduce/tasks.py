@@ -18,9 +18,14 @@ FIXED_BITS = "MNIST in one fixed binarisation (ours, not Larochelle's bits), 50,
 FRESH_BITS = "MNIST with bits drawn afresh each time an image is seen; one fixed draw of the 10,000 test images (ours)"
 
 
-def descent(parameters: Iterable[nn.Parameter], lr: Any) -> torch.optim.Optimizer:
-    """Plain stochastic gradient descent, as the Boltzmann machines' papers have it."""
-    return torch.optim.SGD(parameters, lr=lr, fused=True)
+def descent(parameters: Iterable[nn.Parameter], lr: Any, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+    """Plain stochastic gradient descent, as the Boltzmann machines' papers have it; weights decay, biases do not."""
+    parameters = list(parameters)
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1]},
+    ]
+    return torch.optim.SGD(groups, lr=lr, fused=True)
 
 
 def on_fresh_bits(model_class: type[nn.Module]) -> type[Any]:

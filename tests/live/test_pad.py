@@ -1,6 +1,8 @@
 """The drawing pad takes what the page sends and what is uploaded, and says what it cannot take."""
 
+import base64
 import io
+import re
 
 import pytest
 import torch
@@ -27,6 +29,31 @@ def test_what_the_page_draws_is_the_image():
     pad.ink.value = "ff" + 62 * "00" + "33"
     assert pad.image.tolist() == [1.0, *[0.0] * 62, pytest.approx(0.2)]
     pad.close()
+
+
+def test_what_is_painted_over_a_picture_is_a_mask():
+    pad = DrawingPad(torch.zeros(64), over=DIGIT)
+    assert not pad.mask.any()
+    pad.ink.value = "ff" + 61 * "00" + "7f" + "80"  # a stroke's edges are half covered
+    assert pad.mask.dtype == torch.bool and pad.mask.nonzero().flatten().tolist() == [0, 63]
+    pad.clear_button.click()
+    assert not pad.mask.any()
+    pad.close()
+
+
+def test_the_picture_beneath_lies_on_the_page_and_strokes_cover_it():
+    pad = DrawingPad(DIGIT, over=DIGIT.flip(0))
+    shown = re.findall(r"data:image/png;base64,([^\")]+)", pad.paper.value)
+    strokes, beneath = (Image.open(io.BytesIO(base64.b64decode(file))) for file in shown)
+    assert beneath.tobytes() == digit(DIGIT.flip(0)).tobytes()
+    assert list(strokes.getchannel("A").tobytes()) == (DIGIT * 255).round().int().tolist()
+    assert set(strokes.getchannel("L").tobytes()) == {128} and "rgb(128,128,128)" in pad.paper.value
+    pad.close()
+
+
+def test_the_picture_beneath_has_the_papers_size():
+    with pytest.raises(InputError, match="60 pixels, the paper 64"):
+        DrawingPad(DIGIT, over=torch.zeros(60))
 
 
 def test_explorers_are_redrawn_when_the_drawing_changes(eventually):
@@ -84,3 +111,13 @@ def test_still_mode_shows_the_digit_it_began_with():
     set_interactive(False)
     pad = DrawingPad(DIGIT)
     assert "image/png" in pad._repr_mimebundle_() and torch.equal(pad.image, DIGIT)
+
+
+def test_still_mode_shows_what_is_hidden_in_grey():
+    set_interactive(False)
+    mask = torch.arange(64) < 32
+    shown = [
+        DrawingPad(start, over=over)._repr_mimebundle_()["image/png"]
+        for start, over in ((mask, DIGIT), (torch.zeros(64), torch.where(mask, 0.5, DIGIT)))
+    ]
+    assert shown[0] == shown[1]

@@ -57,6 +57,13 @@ def test_a_counting_grid_has_no_more_values_than_there_are_numbers():
     assert Slider(0, 4, step=1).grid(12) == [0, 1, 2, 3, 4]
 
 
+def test_a_grid_stops_where_the_slider_does():
+    assert Slider(0, 60, step=5, value=40).grid(64) == list(range(0, 61, 5))
+    assert Slider(0, 60, step=5, value=40).grid(3) == [0, 40, 60]
+    assert Slider(0, 1, step=0.25, value=0.5).grid(64) == [0, 0.25, 0.5, 0.75, 1]
+    assert Slider(0, 1, step=0.3, value=0.3).grid(64) == [0, 0.3, 0.6, 0.9]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
