@@ -103,7 +103,10 @@ def read(images: Float[Tensor, "batch images side side"], place: Window, n: int)
     return place.intensity.reshape(-1, 1, 1, 1) * (filter_y.unsqueeze(1) @ images @ filter_x.mT.unsqueeze(1))
 
 
-def write(patch: Float[Tensor, "batch n n"], place: Window, side: int) -> Float[Tensor, "batch side side"]:
-    """F_Y' w F_X / gamma: the patch w laid onto an empty image (eq. 29)."""
+def write(
+    patch: Float[Tensor, "batch n n"], place: Window, side: int, on: Float[Tensor, "batch side side"] | None = None
+) -> Float[Tensor, "batch side side"]:
+    """F_Y' w F_X / gamma: the patch w laid onto an empty image (eq. 29), or onto the images `on`."""
     filter_x, filter_y = filter_bank(place, side, patch.shape[-1])
-    return filter_y.mT @ patch @ filter_x / place.intensity.unsqueeze(-1)
+    rows = filter_y.mT @ (patch / place.intensity.unsqueeze(-1))
+    return rows @ filter_x if on is None else torch.baddbmm(on, rows, filter_x)

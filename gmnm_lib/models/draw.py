@@ -181,7 +181,7 @@ class DRAW(nn.Module):
         for z_t in flat.unbind(1):
             state = self.decoder(z_t, state)
             writes = None if self.write_head is None else self.write_head(state[0])
-            canvas = canvas + self._written(self.patch_head(state[0]), writes)
+            canvas = self._written(canvas, self.patch_head(state[0]), writes)
             canvases.append(canvas)
         return torch.stack(canvases).reshape(self.steps, *z.shape[:-1], self.pixels)
 
@@ -231,42 +231,40 @@ class DRAW(nn.Module):
             z = draw(t, *posterior.chunk(2, 1))
             h_decoder, c_decoder = lstm_gates(decode(t, torch.cat((z, h_decoder), 1)), c_decoder)
             patch, writes, next_reads = heed(t, h_decoder).split(sizes, 1)
-            canvas = canvas + self._written(patch, writes)
+            canvas = self._written(canvas, patch, writes)
             path.append(Step(posterior, z, reads, writes if self.write else None, canvas))
             reads = next_reads if self.read else None
         return path
 
     def _before_the_loop(self, x: Tensor, of_seen: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's bias, and its weights of what `_seen` gives, in that order.
+        """The encoder's bias, and its weights of what `_seen` gives.
 
-        Without attention r_t = [x, x - sigmoid(c)], so that x's share, (W_x + W_error) x, is the same at every step.
+        What reads x - sigmoid(c) reads x, and then sigmoid(c) with the sign turned: W_x x + W_error x_hat = (W_x + W_error) x
+        - W_error sigmoid(c). Without attention x's share is the same at every step, and goes into the bias.
         """
         bias = self.encoder.bias_ih + self.encoder.bias_hh
+        of_x, of_error = of_seen.chunk(2, 1)
         if self.read is None:
-            of_x, of_error = of_seen.chunk(2, 1)
             return F.linear(x, of_x + of_error, bias), -of_error
-        return bias, of_seen.unflatten(1, (2, self.read, self.read)).transpose(1, 2).flatten(1)
+        return bias, torch.cat((of_x + of_error, -of_error), 1)
 
     def _seen(self, x: Tensor, shown: Tensor, reads: Tensor | None) -> Tensor:
-        """What the encoder sees of x and of x_hat = x - shown (eqs. 3 and 4), beyond its constant share of x.
-
-        Both images lie side by side, so that two products read both: (batch, row of filters, image, column of filters), flat.
-        """
+        """What the encoder sees of x and of the canvas's pixel means `shown` (eq. 4), beyond its constant share of x."""
         if self.read is None or reads is None:
             return shown
-        n, side, image = self.read, self.side, x.reshape(-1, self.side, self.side)
+        n, side = self.read, self.side
         place = window(reads, side, n)
         filter_x, filter_y = attention.filter_bank(place, side, n)
-        both = torch.cat((image, image - shown.reshape_as(image)), 2)
-        patches = torch.bmm(torch.bmm(filter_y, both).reshape(-1, 2 * n, side), filter_x.mT)
-        return patches.flatten(1) * place.intensity
+        rows = [torch.bmm(filter_y, image.reshape(-1, side, side)) for image in (x, shown)]
+        return torch.bmm(torch.cat(rows, 1), filter_x.mT).flatten(1) * place.intensity
 
-    def _written(self, patch: Tensor, writes: Tensor | None) -> Tensor:
-        """write(h_dec_t), what is added to the canvas (eq. 8)."""
+    def _written(self, canvas: Tensor, patch: Tensor, writes: Tensor | None) -> Tensor:
+        """The canvas c_{t-1} with write(h_dec_t) on it: c_t (eq. 8)."""
         if self.write is None or writes is None:
-            return patch
+            return canvas + patch
         patch = patch.unflatten(1, (self.write, self.write))
-        return attention.write(patch, window(writes, self.side, self.write), self.side).flatten(1)
+        image = canvas.reshape(-1, self.side, self.side)
+        return attention.write(patch, window(writes, self.side, self.write), self.side, on=image).flatten(1)
 
     def _divergence(self, path: list[Step]) -> Tensor:
         mean, log_variance = torch.stack([step.posterior for step in path]).chunk(2, -1)
