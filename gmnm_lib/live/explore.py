@@ -2,6 +2,7 @@
 
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
@@ -31,12 +32,16 @@ def explore(draw: Draw, *, caption: str = "", **sliders: Slider) -> "Explorer":
 
 
 class Explorer(ABC):
-    """What `explore` shows. `picture` is the last one drawn, `values` what it was drawn for."""
+    """What `explore` shows. `picture` is the last one drawn, `values` what it was drawn for.
+
+    followers: called without arguments, at once, whenever a slider has moved.
+    """
 
     picture: Picture
 
     def __init__(self, draw: Draw, sliders: dict[str, Slider], caption: str):
         self.draw, self.sliders, self.caption = draw, sliders, caption
+        self.followers: list[Callable[[], object]] = []
 
     @property
     @abstractmethod
@@ -49,6 +54,10 @@ class Explorer(ABC):
     @abstractmethod
     def close(self) -> None:
         """Take it off the page."""
+
+    def _tell_followers(self) -> None:
+        for follower in list(self.followers):
+            follower()
 
     def _checked(self, values: dict[str, float]) -> dict[str, float]:
         if unknown := set(values) - set(self.sliders):
@@ -69,6 +78,7 @@ class _StillExplorer(Explorer):
     def set(self, **values: float) -> None:
         self._values |= self._checked(values)
         self.picture = picture_of(self.draw, **self._values)
+        self._tell_followers()
 
     def close(self) -> None:
         """A still form has nothing to stop."""
@@ -93,7 +103,7 @@ class _LiveExplorer(Explorer):
         self.widget = ipywidgets.VBox([text, columns])
         self.widget.add_class("gmnm-panel")
         for handle in self.handles.values():
-            handle.observe(lambda change: self.redraw(), "value")
+            handle.observe(lambda change: self._moved(), "value")
         cells.adopt(self)
         open_explorers.add(self)
 
@@ -121,6 +131,10 @@ class _LiveExplorer(Explorer):
 
     def displaced(self) -> None:
         """Explorers train nothing."""
+
+    def _moved(self) -> None:
+        self.redraw()
+        self._tell_followers()
 
     def _draw(self) -> None:
         self.picture = picture_of(self.draw, **self.values)

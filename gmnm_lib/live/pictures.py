@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -12,15 +12,21 @@ from gmnm_lib.figures import Picture
 from gmnm_lib.randomness import Stream
 
 Draw = Callable[..., Picture]
+Result = TypeVar("Result")
+
+
+def made_for(make: Callable[..., Result], *arguments: Any, **values: float) -> Result:
+    """What `make` makes, without gradients and with the same random numbers each time.
+
+    So the same values give the same picture or sound, and samples of a model in training move only because the model does.
+    """
+    with torch.no_grad(), Stream(0, hardware.device()):
+        return make(*arguments, **values)
 
 
 def picture_of(draw: Draw, *arguments: Any, **values: float) -> Picture:
-    """What `draw` draws, without gradients and with the same random numbers each time.
-
-    So the same values give the same picture, and samples of a model in training move only because the model does.
-    """
-    with torch.no_grad(), Stream(0, hardware.device()):
-        picture: object = draw(*arguments, **values)
+    """What `draw` draws, as `made_for` makes it; `InputError` for anything but a picture."""
+    picture: object = made_for(draw, *arguments, **values)
     if not isinstance(picture, Picture):
         raise InputError(
             f"draw gave {type(picture).__name__}, which is no picture: return digit(...), digit_grid(...) or a Figure"
@@ -28,8 +34,8 @@ def picture_of(draw: Draw, *arguments: Any, **values: float) -> Picture:
     return picture
 
 
-def check_arguments(draw: Draw, names: list[str], called: str) -> None:
-    """An `InputError` unless `draw` can be called with exactly these keyword arguments."""
+def check_arguments(draw: Callable[..., Any], names: list[str], called: str, function: str = "draw") -> None:
+    """An `InputError`, in which `draw` is called `function`, unless it can be called with exactly these keyword arguments."""
     if not names:
         raise InputError(f"{called} has no slider: give one as a keyword, such as z1=Slider(-3, 3)")
     parameters = inspect.signature(draw).parameters.values()
@@ -42,7 +48,7 @@ def check_arguments(draw: Draw, names: list[str], called: str) -> None:
         if name not in keywords:
             takes = ", ".join(sorted(keywords)) or "no arguments"
             raise InputError(
-                f"{called} has a slider {name!r}, but draw takes {takes}: name the sliders after its arguments"
+                f"{called} has a slider {name!r}, but {function} takes {takes}: name the sliders after its arguments"
             )
     for name in sorted(needed - set(names)):
-        raise InputError(f"draw needs {name!r}, for which {called} has no slider: add {name}=Slider(low, high)")
+        raise InputError(f"{function} needs {name!r}, for which {called} has no slider: add {name}=Slider(low, high)")

@@ -51,14 +51,19 @@ class Sound:
     def seconds(self) -> float:
         return len(self.samples) / self.rate
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+    @property
+    def html(self) -> str:
+        """The player, and the link to the MIDI file."""
         player = f'<audio controls src="{_data_uri("audio/wav", wav_bytes(self.samples, self.rate))}"></audio>'
-        words = f"{self.name}: {self.seconds:.1f} seconds of sound"
         link = ""
         if self.midi:
             file = html.escape(f"{self.name}.mid", quote=True)
             link = f'<div class="midi"><a download="{file}" href="{_data_uri("audio/midi", self.midi)}">{file}</a> (MIDI)</div>'
-        return {"text/html": player + link, "text/plain": words}
+        return player + link
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        words = f"{self.name}: {self.seconds:.1f} seconds of sound"
+        return {"text/html": self.html, "text/plain": words}
 
 
 def listen(
