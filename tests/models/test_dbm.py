@@ -8,11 +8,12 @@ from torch import Tensor
 
 from gmnm_lib.data import load
 from gmnm_lib.errors import InputError
-from gmnm_lib.evaluate.annealing import ais
+from gmnm_lib.evaluate.annealing import ais, reverse_ais
 from gmnm_lib.evaluate.deep import DBMPath, log_likelihood, log_partition
 from gmnm_lib.evaluate.enumeration import states
 from gmnm_lib.models.dbm import DBM, ReplicatedRBM, pretrain
 from gmnm_lib.trainer import Trainer
+from tests.models.small_rbms import off_by
 
 
 def machine(sizes: tuple[int, ...] = (4, 3, 3), seed: int = 0, scale: float = 1.0, particles: int = 10) -> DBM:
@@ -22,6 +23,15 @@ def machine(sizes: tuple[int, ...] = (4, 3, 3), seed: int = 0, scale: float = 1.
         parameter.data.normal_(0, scale)
     dbm.centres.uniform_()
     return dbm
+
+
+def tempered(dbm: DBM, temperature: float) -> Tensor:
+    """p(x, h)^(1/temperature), normalised, over all states."""
+    return (-dbm.energy(states(sum(dbm.sizes), dtype=torch.float64)) / temperature).softmax(0).detach()
+
+
+def exact_draws(dbm: DBM, n: int, temperature: float = 1.0) -> Tensor:
+    return states(sum(dbm.sizes), dtype=torch.float64)[tempered(dbm, temperature).multinomial(n, replacement=True)]
 
 
 def test_centring_changes_the_words_and_not_the_distribution() -> None:
@@ -70,11 +80,71 @@ def test_gibbs_steps_leave_the_distribution_as_it_is() -> None:
     assert z.abs().max() < 4.5  # 128 cells
 
 
+def halves(dbm: DBM) -> tuple[Tensor, Tensor]:
+    """Which (even, odd) half of the layers each state has, as numbers."""
+    layers = dbm.layers(states(sum(dbm.sizes), dtype=torch.float64))
+    even, odd = (torch.cat(layers[parity::2], -1) for parity in (0, 1))
+    return tuple((half @ (2.0 ** torch.arange(half.shape[1]).double())).long() for half in (even, odd))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_gibbs_steps_draw_from_the_kernel_of_the_tempered_distribution(temperature: float) -> None:
+    """Its matrix, from the conditionals of p^(1/T): stationary in all units, in detailed balance in the even layers."""
+    dbm, n = machine((2, 2, 2)), 40_000
+    p, (even, odd) = tempered(dbm, temperature), halves(dbm)
+    joint = torch.zeros(16, 4, dtype=torch.float64)
+    joint[even, odd] = p
+    up, down = joint / joint.sum(1, keepdim=True), joint / joint.sum(0)
+    kernel = up[even][:, odd] * down[even, odd]  # p(odd'|even) p(even'|odd')
+    assert torch.allclose(p @ kernel, p)
+    flow = joint.sum(1)[:, None] * (up @ down.T)
+    assert torch.allclose(flow, flow.T)
+    torch.manual_seed(1)
+    for start in (0, 22, 63):
+        after = dbm.gibbs_step(states(6, dtype=torch.float64)[start].expand(n, -1), temperature)
+        assert off_by(after, kernel[start]) < 4.5
+
+
+def test_temperature_is_that_of_the_particles() -> None:
+    dbm, n = machine((2, 2, 2), particles=40_000), 40_000
+    torch.manual_seed(2)
+    dbm.particles.copy_(exact_draws(dbm, n, 3.0))
+    dbm.loss(states(2, dtype=torch.float64), k=3, temperature=3.0)
+    assert off_by(dbm.particles, tempered(dbm, 3.0)) < 4.5
+    assert off_by(dbm.particles, tempered(dbm, 1.0)) > 10
+
+
+def test_samples_are_a_mixture_of_coins_with_the_images_probabilities() -> None:
+    """E[prod_i Bernoulli(x_i; mean_i)] = p(x) for every image x, and long chains alone have it."""
+    dbm, n = machine((3, 3, 2)), 20_000
+    exact = tempered(dbm, 1.0).reshape(8, -1).sum(1)
+    torch.manual_seed(3)
+
+    def off(steps: int) -> float:
+        coins = torch.distributions.Bernoulli(probs=dbm.sample(n, steps)[:, None])
+        share = coins.log_prob(states(3, dtype=torch.float64)).sum(-1).exp()
+        return float(((share.mean(0) - exact).abs() / share.std(0) * n**0.5).max())
+
+    assert off(100) < 4
+    assert off(0) > 10
+
+
 def test_annealing_is_within_its_error_bars_on_ten_machines() -> None:
     z = []
     for seed in range(10):
         dbm = machine((4, 3, 3) if seed % 2 else (4, 3, 2, 3), seed)
         estimate = ais(DBMPath(dbm), betas=200, chains=500, seed=seed)
+        z.append((estimate.mean - float(log_partition(dbm).detach())) / estimate.standard_error)
+    assert max(map(abs, z)) < 4
+    assert sum(z) / 10**0.5 == pytest.approx(0, abs=4)
+
+
+def test_annealing_backwards_from_exact_draws_is_within_its_error_bars_on_ten_machines() -> None:
+    z = []
+    for seed in range(10):
+        dbm = machine((4, 3, 3) if seed % 2 else (4, 3, 2, 3), seed)
+        odd = torch.cat(dbm.layers(exact_draws(dbm, 5000))[1::2], -1)
+        estimate = reverse_ais(DBMPath(dbm), odd, betas=20, seed=seed)
         z.append((estimate.mean - float(log_partition(dbm).detach())) / estimate.standard_error)
     assert max(map(abs, z)) < 4
     assert sum(z) / 10**0.5 == pytest.approx(0, abs=4)
@@ -103,6 +173,32 @@ def test_pretraining_doubles_inputs_and_the_assembled_machine_halves_them() -> N
     above = torch.rand(6, 3, dtype=torch.float64)
     average = (bottom.propup(data).logit() + middle.propdown(above).logit()) / 2
     assert torch.allclose(dbm.field([data, h, above, above], 1), average)
+
+
+@pytest.mark.parametrize("visible_copies, hidden_copies", [(2, 1), (2, 2), (1, 2)])
+def test_a_replicated_rbm_walks_towards_the_machine_with_every_copy_written_out(
+    visible_copies: int, hidden_copies: int
+) -> None:
+    """p(v, v', h, h') of all copies, each joined to each: `gibbs_step` draws from its kernel on the sums v + v'."""
+    torch.manual_seed(4)
+    rbm, n = scatter(ReplicatedRBM(2, 2, visible_copies=visible_copies, hidden_copies=hidden_copies).double()), 40_000
+    v, h = (states(2 * copies, dtype=torch.float64) for copies in (visible_copies, hidden_copies))
+    biases = (v @ rbm.visible_bias.repeat(visible_copies))[:, None] + h @ rbm.hidden_bias.repeat(hidden_copies)
+    pairs = v @ rbm.weights.repeat(visible_copies, hidden_copies) @ h.T
+    joint = (biases + pairs).detach().flatten().softmax(0).reshape(len(v), len(h))
+    sums = v.reshape(len(v), visible_copies, 2).sum(1)
+    assert torch.allclose((-rbm.free_energy(sums)).softmax(0), joint.sum(1))
+
+    totals, which = sums.unique(dim=0, return_inverse=True)
+    of_sums = torch.zeros(len(totals), len(h), dtype=torch.float64).index_add(0, which, joint)
+    p = of_sums.sum(1)
+    kernel = (of_sums / p[:, None]) @ (of_sums / of_sums.sum(0)).T
+    assert torch.allclose(p @ kernel, p)
+    assert torch.allclose(p[:, None] * kernel, (p[:, None] * kernel).T)
+    for start, exact in zip(totals, kernel, strict=True):
+        after = rbm.gibbs_step(start.expand(n, -1))
+        share = (after[:, None] == totals).all(-1).double().mean(0)
+        assert bool(((share - exact).abs() < 4.5 * (exact * (1 - exact) / n).sqrt()).all())
 
 
 def scatter(rbm: ReplicatedRBM) -> ReplicatedRBM:
