@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,8 +70,25 @@ class Labels:
     test: Tensor
 
 
+class _InSplits:
+    """What all data sets say of themselves: a name, how many examples a split has, and what they are."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split} {self._count(getattr(self, split))}" for split in SPLITS)
+        return f"<{type(self).__name__} {self.name}: {sizes} {self._examples()}>"
+
+    def _count(self, split: Any) -> int:
+        return len(split.lengths)
+
+    def _examples(self) -> str:
+        """What the examples are called, and how large they are."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
+class Dataset(_InSplits):
     """Images as rows, (n, pixels) float32 in [0, 1] a split, row-major over `shape`."""
 
     name: str
@@ -83,13 +100,15 @@ class Dataset:
     test: Tensor
     labels: Labels
 
-    def __repr__(self) -> str:
-        sizes = ", ".join(f"{split} {len(getattr(self, split))}" for split in SPLITS)
-        return f"<Dataset {self.name}: {sizes} images of {self.shape[0]} x {self.shape[1]}>"
+    def _count(self, split: Tensor) -> int:
+        return len(split)
+
+    def _examples(self) -> str:
+        return f"images of {self.shape[0]} x {self.shape[1]}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SequenceDataset:
+class SequenceDataset(_InSplits):
     """Sequences of unequal length, padded: a split's `x` is (n, time, features) float32, its `lengths` (n,) int64."""
 
     name: str
@@ -102,17 +121,13 @@ class SequenceDataset:
     test: Sequences
     labels: Mapping[str, Labels]  # by what they tell; empty where there are none
 
-    def __repr__(self) -> str:
-        sizes = ", ".join(f"{split} {len(getattr(self, split).lengths)}" for split in SPLITS)
+    def _examples(self) -> str:
         lengths = [int(length) for split in SPLITS for length in getattr(self, split).lengths.aminmax()]
-        return (
-            f"<SequenceDataset {self.name}: {sizes} sequences of {self.features} features a step, "
-            f"{min(lengths)} to {max(lengths)} steps>"
-        )
+        return f"sequences of {self.features} features a step, {min(lengths)} to {max(lengths)} steps"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TextDataset:
+class TextDataset(_InSplits):
     """Sentences as numbers of a vocabulary: `Tokens` a split."""
 
     name: str
@@ -123,13 +138,12 @@ class TextDataset:
     valid: Tokens
     test: Tokens
 
-    def __repr__(self) -> str:
-        sizes = ", ".join(f"{split} {len(getattr(self, split).lengths)}" for split in SPLITS)
-        return f"<TextDataset {self.name}: {sizes} sentences, {len(self.vocabulary)} words>"
+    def _examples(self) -> str:
+        return f"sentences, {len(self.vocabulary)} words"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DialogueDataset:
+class DialogueDataset(_InSplits):
     """Dialogues as numbers of a vocabulary: `Dialogues` a split."""
 
     name: str
@@ -140,9 +154,8 @@ class DialogueDataset:
     valid: Dialogues
     test: Dialogues
 
-    def __repr__(self) -> str:
-        sizes = ", ".join(f"{split} {len(getattr(self, split).lengths)}" for split in SPLITS)
-        return f"<DialogueDataset {self.name}: {sizes} dialogues, {len(self.vocabulary)} words>"
+    def _examples(self) -> str:
+        return f"dialogues, {len(self.vocabulary)} words"
 
 
 def assemble(card: Card, arrays: Mapping[str, np.ndarray], *, white: int) -> Dataset:
