@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.course.grade import attacks, attacks_on_answers
+from tests.course.grade import attacks, attacks_on_answers, attacks_on_secrets
 
 REPOSITORY = Path(__file__).parents[3]
 # Name of the group -> attack -> cell.
 GROUPS = {
     name: value
-    for module in (attacks, attacks_on_answers)
+    for module in (attacks, attacks_on_secrets, attacks_on_answers)
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, dict)
 }
