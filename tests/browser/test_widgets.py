@@ -83,6 +83,7 @@ def test_painting_over_a_picture_makes_a_mask_and_clear_takes_it_away(notebook):
     covered = number(notebook, "painted.mask.sum()")
     assert 40 < covered < 200
     stroke(notebook, 1)  # twice over the same place covers no more
+    notebook.page.wait_for_timeout(1000)
     assert number(notebook, "painted.mask.sum()") == pytest.approx(covered, abs=20)
     notebook.click("Clear", nth=1)
     notebook.wait_for_changes("grey", 2)
