@@ -157,8 +157,8 @@ class GSN(nn.Module):
             if k + 1 < len(layers):
                 field = field.addmm_(layers[k + 1], cast(Tensor, self.weights[k]).T)
             if k == 1:
-                layers[k] = field.tanh()
+                layers[k] = field.tanh_()
             else:
-                before, after = torch.randn(2, *field.shape, dtype=field.dtype, device=field.device) * hidden_noise
-                layers[k] = (field + before).tanh() + after
+                before, after = torch.randn(2, *field.shape, dtype=field.dtype, device=field.device).mul_(hidden_noise)
+                layers[k] = field.add_(before).tanh_() + after
         return tuple(layers[1:])
