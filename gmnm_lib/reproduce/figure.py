@@ -29,7 +29,7 @@ class Outcome:
 class Reproduction:
     """One published figure and the way to it.
 
-    published: the figure in `source`; None where the paper has a plot or an ordering alone. aim: ours on the CPU profile.
+    published: the figure in `source`; None where the paper has none for this task. aim: ours on the CPU profile.
     estimator, task: without them a number means nothing. profiles: the settings of "cpu", "gpu" and "trial"; a trial takes
     seconds, proves that the path works, and is never recorded. run: does the work; what it keeps, a later run takes up.
     """

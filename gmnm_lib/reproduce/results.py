@@ -6,6 +6,7 @@ python -m gmnm_lib.reproduce.results        renews the table in the README
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable, Mapping
@@ -61,6 +62,7 @@ def as_result(
         "estimator": reproduction.estimator,
         "task": reproduction.task,
         "profile": profile,
+        "settings": dict(reproduction.settings(profile)),
         "device": device,
         "seconds": round(seconds),
         "seed": seed,
@@ -116,11 +118,13 @@ def markdown(results: Iterable[Result]) -> str:
 
 
 def _ours(result: Result) -> str:
-    return f"{result['ours']:.2f} ± {result['stderr']:.2f}"
+    """With as many decimals, 2 to 4, as its standard error has something to say about."""
+    decimals = min(max(2, math.ceil(-math.log10(result["stderr"] or 1))), 4)
+    return f"{result['ours']:.{decimals}f} ± {result['stderr']:.{decimals}f}"
 
 
 def _number(value: float | None) -> str:
-    return "a plot" if value is None else f"{value:g}"
+    return "none for this task" if value is None else f"{value:g}"
 
 
 def _sign(result: Result) -> str:

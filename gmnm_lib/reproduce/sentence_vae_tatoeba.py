@@ -17,11 +17,14 @@ MIDDLE, WIDTH = 0.3, 0.04  # of the logistic weight of the KL, as shares of the 
 
 
 def annealed(dropout: float, free_bits: float) -> Steer:
-    """The KL's weight rises; the decoder is not told a share of the words; the first nats of each dimension are free."""
+    """The KL's weight rises; the first nats of each dimension are free; the decoder is not told a share of the words.
+
+    That share falls to 0 in a line: by the end the decoder has learned from whole sentences, as it is tested on them.
+    """
 
     def knobs(done: float) -> Mapping[str, float]:
         weight = logistic_annealing(done, middle=MIDDLE, width=WIDTH)
-        return {"kl_weight": weight, "word_dropout": dropout, "free_bits": free_bits}
+        return {"kl_weight": weight, "word_dropout": dropout * (1 - done), "free_bits": free_bits}
 
     return knobs
 
@@ -62,11 +65,12 @@ def reproduce_on(run: Run, data: TextDataset) -> Outcome:
         kept = SentenceVAE(words, latent=latent, **size)
         deaf_rnnlm = RNNLanguageModel(words, inputless=True, **size)
         deaf = SentenceVAE(words, latent=latent, inputless=True, **size)
-    score("rnnlm", rnnlm, settings["epochs_rnnlm"])
-    score("plain", plain, settings["epochs_plain"])
-    score("kept", kept, settings["epochs_kept"], annealed(settings["word_dropout"], settings["free_bits"]))
-    score("inputless-rnnlm", deaf_rnnlm, settings["epochs_inputless_rnnlm"])
-    score("inputless-vae", deaf, settings["epochs_inputless_vae"], annealed(0.0, settings["free_bits"]))
+    epochs, inputless_epochs = settings["epochs"], settings["epochs_inputless"]
+    score("rnnlm", rnnlm, epochs)
+    score("plain", plain, epochs)
+    score("kept", kept, epochs, annealed(settings["word_dropout"], settings["free_bits"]))
+    score("inputless-rnnlm", deaf_rnnlm, inputless_epochs)
+    score("inputless-vae", deaf, inputless_epochs, annealed(0.0, settings["free_bits"]))
 
     gain = scores["inputless-rnnlm"].nll.per_example - scores["inputless-vae"].nll.per_example
     names = {
@@ -84,6 +88,8 @@ def reproduce_on(run: Run, data: TextDataset) -> Outcome:
             numbers[f"{name}: minus the bound"] = bounds[stage].nll.mean
             numbers[f"{name}: KL"] = scores[stage].kl
             numbers[f"{name}: PPL"] = scores[stage].perplexity
+        above = numbers[f"{names['kept']}: NLL"] / numbers["RNNLM: NLL"] - 1
+        numbers["its NLL above the RNNLM's, per cent (aim 2, with a KL of 3 nats)"] = 100 * above
         return numbers
 
     found = run.once("scores", measure)
@@ -114,24 +120,21 @@ REPRODUCTION = Reproduction(
     aim=5.0,
     better="higher",
     unit="nats",
-    task="Tatoeba's English sentences of up to 20 words, the 2000 most frequent words, 100,000 for training; split ours",
+    task="Tatoeba's English sentences of up to 20 words, a vocabulary of 2000, 100,000 for training; split ours",
     estimator=ESTIMATOR,
     profiles={
         "cpu": {
-            "words": 2000, "epochs_rnnlm": 2, "epochs_plain": 0.7, "epochs_kept": 2,
-            "epochs_inputless_rnnlm": 1, "epochs_inputless_vae": 5,
+            "words": 2000, "epochs": 3, "epochs_inputless": 5,
             "batch_size": 64, "lr": 3e-3, "word_dropout": 0.25, "free_bits": 0.11,
             "embedding": 128, "hidden": 256, "latent": 32, "test": 5000, "k": 20,
         },
         "gpu": {
-            "words": 2000, "epochs_rnnlm": 6, "epochs_plain": 6, "epochs_kept": 20,
-            "epochs_inputless_rnnlm": 6, "epochs_inputless_vae": 40,
+            "words": 2000, "epochs": 10, "epochs_inputless": 40,
             "batch_size": 64, "lr": 1e-3, "word_dropout": 0.25, "free_bits": 0.11,
             "embedding": 256, "hidden": 512, "latent": 32, "test": 5000, "k": 20,
         },
         "trial": {
-            "words": 2000, "epochs_rnnlm": 1, "epochs_plain": 1, "epochs_kept": 1,
-            "epochs_inputless_rnnlm": 1, "epochs_inputless_vae": 1,
+            "words": 2000, "epochs": 1, "epochs_inputless": 1,
             "batch_size": 100, "lr": 5e-3, "word_dropout": 0.25, "free_bits": 0.11,
             "embedding": 8, "hidden": 16, "latent": 4, "test": 200, "k": 2,
         },

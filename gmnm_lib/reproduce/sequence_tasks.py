@@ -100,20 +100,22 @@ def parts_of(sequences: Sequences, numbers: int = NUMBERS) -> Iterator[Sequences
 def measure_sequences(
     run: Run, stage: str, model: SequenceModel, sequences: Sequences, *, k: int, samples: int = 4
 ) -> dict[str, float]:
-    """Minus the bound and minus L_k in nats a step, by both averages, each with its standard error.
+    """Minus the bound and minus L_k in nats a step, by both averages, each with its standard error; and the bound's KL.
 
-    Keys: {"bound", "iwae"} x {"per_frame", "per_sequence"}, "bound per_frame" say, and the same with " stderr".
+    Keys: {"bound", "iwae"} x {"per_frame", "per_sequence"}, "bound per_frame" say, the same with " stderr", "kl per_frame".
     """
 
     def measure(progress: Progress) -> dict[str, float]:
         parts = list(parts_of(sequences))
-        loose, tight = [], []
+        loose, tight, kl = [], [], 0.0
         for done, part in enumerate(parts, 1):
             part = _on_device(run, part)
             loose.append(estimate_sequence_elbo(model, part, samples=samples))
             tight.append(estimate_sequence_iwae(model, part, k=k, repeats=2))
+            kl += float(model.per_step(part).kl.sum())
             progress(done, len(parts))
-        return _together("bound", parts, loose) | _together("iwae", parts, tight)
+        found = _together("bound", parts, loose) | _together("iwae", parts, tight)
+        return found | {"kl per_frame": kl / int(sequences.lengths.sum())}
 
     with run.seeded():
         return run.once(stage, measure)

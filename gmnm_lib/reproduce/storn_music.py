@@ -84,6 +84,7 @@ def reproduce(run: Run, data_name: SequenceSets) -> Outcome:
             "L_k, per frame": found["iwae per_frame"],
             "its standard error": found["iwae per_frame stderr"],
             "L_k, per sequence": found["iwae per_sequence"],
+            "KL, per frame": found["kl per_frame"],
         },
     )
 
@@ -103,7 +104,7 @@ def of_music(
     given = {"pieces": ALL_PIECES, "hidden": 200, "latent": 32, "k": 10, "learned_prior": 1, "transposed": 5, **cpu}
     return Reproduction(
         name=name,
-        system=f"STORN with a learned prior, {title}",
+        system=f"STORN with a learned prior and recognition in both directions, {title}",
         published=published,
         source="Bayer & Osendorfer 2014, table 1",
         aim=aim,

@@ -50,7 +50,10 @@ def train(run: Run, stage: str, latent: int, seed: int, data: Dialogues, words: 
 
 
 def measure(run: Run, stage: str, model: VHRED, test: Dialogues, frequencies: torch.Tensor) -> dict[str, float]:
-    """`MEASURES` on the test dialogues; a drawn reply to each of their beginnings."""
+    """`MEASURES` on the test dialogues; the most probable reply to each of their beginnings.
+
+    The embedding average is by the embeddings that each model learned, and compares a model with itself alone.
+    """
 
     def numbers(progress: Progress) -> dict[str, float]:
         score = score_dialogues(model, test, samples=2)

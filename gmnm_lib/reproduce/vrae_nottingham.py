@@ -48,6 +48,7 @@ def reproduce(run: Run) -> Outcome:
         {
             "bound, per sequence": ours["bound per_sequence"],
             "L_k, per frame": ours["iwae per_frame"],
+            "KL, per frame": ours["kl per_frame"],
             "plain RNN of the decoder's size": plain["bound per_frame"],
         },
     )

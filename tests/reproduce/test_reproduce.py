@@ -193,7 +193,8 @@ def test_every_reproduction_runs_from_data_to_figure(name, tmp_path, monkeypatch
 def test_a_recorded_reproduction_is_one_of_ours(result):
     assert set(result) >= KEYS
     found = reproduce.find(result["figure"])
-    assert (result["published"], result["aim"], result["task"]) == (found.published, found.aim, found.task)
+    for name in ("system", "published", "aim", "task"):
+        assert result[name] == getattr(found, name)
     assert result["reached"] == found.reaches(result["ours"], found.aim)
     assert result["command"] == found.command(result["profile"], result["seed"])
 
