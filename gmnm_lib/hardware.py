@@ -15,10 +15,13 @@ from gmnm_lib.errors import InputError
 Matmul = Literal["default", "onednn"]
 
 
+_auto: torch.device | None = None  # what `work_on` chose
+
+
 def device(name: str = "auto") -> torch.device:
-    """The torch device of that name; "auto" is a CUDA GPU where there is one, else the CPU."""
+    """The torch device of that name; "auto" is what `work_on` said, else a CUDA GPU where there is one, else the CPU."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _auto or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(name)
     except RuntimeError:
@@ -26,6 +29,16 @@ def device(name: str = "auto") -> torch.device:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {name!r} was asked for, but torch sees no CUDA GPU here: choose 'auto' or 'cpu'")
     return chosen
+
+
+def work_on(name: str) -> None:
+    """From now on "auto" means the device of that name in this process; "auto" itself undoes it.
+
+    A lecture of small models says "cpu": a GPU would not train them faster, and a trainer that moved the model there would part
+    it from the tensors that later cells feed it. Raises InputError for a device that is unknown or not there.
+    """
+    global _auto
+    _auto = None if name == "auto" else device(name)
 
 
 @contextmanager
@@ -143,8 +156,7 @@ class GraphedStep:
 
 def describe() -> dict[str, str]:
     """What this machine offers, for people: processor, threads, device, matrix product."""
-    chosen = device()
-    gpu = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "none (none is needed)"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none (none is needed)"
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -5,7 +5,9 @@ import torch
 
 from gmnm_lib import hardware
 from gmnm_lib.errors import InputError
+from gmnm_lib.models.vae import VAE
 from gmnm_lib.randomness import Stream
+from gmnm_lib.trainer import Trainer
 
 
 def test_auto_is_a_gpu_where_there_is_one():
@@ -16,6 +18,41 @@ def test_auto_is_a_gpu_where_there_is_one():
 def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="choose 'auto' or 'cpu'"):
         hardware.device("cuda")
+
+
+@pytest.fixture
+def with_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    yield
+    hardware.work_on("auto")
+
+
+def test_auto_means_what_a_lecture_works_on_until_it_says_auto_again(with_a_gpu):
+    assert hardware.device().type == "cuda"
+    hardware.work_on("cpu")
+    assert (hardware.device().type, hardware.device("cuda").type) == ("cpu", "cuda")
+    hardware.work_on("cuda:1")
+    assert hardware.device("auto") == torch.device("cuda", 1)
+    hardware.work_on("auto")
+    assert hardware.device() == torch.device("cuda")
+
+
+def test_a_trainer_leaves_the_model_where_the_lecture_works(with_a_gpu):
+    hardware.work_on("cpu")
+    model = VAE(pixels=4, hidden=2, latent=1)
+    assert Trainer(model, torch.zeros(8, 4), batch_size=4).device.type == "cpu"
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
+
+
+def test_to_work_on_a_device_that_is_not_there_is_refused_and_changes_nothing(monkeypatch):
+    before = hardware.device()
+    with pytest.raises(InputError, match="no device 'gpu'"):
+        hardware.work_on("gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="torch sees no CUDA GPU here"):
+        hardware.work_on("cuda")
+    monkeypatch.undo()
+    assert hardware.device() == before
 
 
 def test_threads_and_matmul_are_put_back_even_after_an_error():
