@@ -166,6 +166,8 @@ class Trainer:
         """Take over a checkpoint of the same model, data size, batch size and seed."""
         state = checkpoints.read(Path(path))
         checkpoints.check_fit(Path(path), state, self.state())
+        if state["matmul"] != self.matmul:
+            state["matmul"] = hardware.exact_here(state["matmul"])
         self._restore(state)
         for name, value in state["knobs"].items():
             self.knobs[name] = value
@@ -258,13 +260,12 @@ class Trainer:
             self.save(self.checkpoint)
 
     def _restore(self, state: State) -> None:
-        state = checkpoints.copy(state)
+        self._good = state = checkpoints.copy(state)
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(checkpoints.copy(state["optimizer"]))  # it keeps the tensors that it is given
         self._stream.state, self.step, self.matmul = state["random"], state["step"], state["matmul"]
         self.history[:] = [report for report in self.history if report.step <= self.step]
         self._sums = None
-        self._good = state
         if isinstance(self._advance, hardware.GraphedStep):
             self._relink_lr()
             self._advance.forget()

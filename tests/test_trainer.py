@@ -7,7 +7,9 @@ import pytest
 import torch
 from pytest import approx
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
+from gmnm_lib import checkpoints
 from gmnm_lib.data.sequences import Sequences
 from gmnm_lib.errors import InputError
 from gmnm_lib.models.vae import VAE
@@ -206,6 +208,59 @@ def test_an_interruption_in_a_step_leaves_a_state_that_goes_on(interruption):
     ours.model.loss = honest
     list(ours.run(until=2))
     assert float(ours.model.place.detach()) == approx(-0.4) and not ours.model.training
+
+
+def plain(state):
+    """`state` with lists in place of tensors, to compare."""
+    return tree_map(lambda leaf: leaf.tolist() if isinstance(leaf, Tensor) else leaf, dict(state))
+
+
+def fails_after(model: nn.Module, steps: int, monkeypatch) -> None:
+    """Ctrl-C at the step after `steps` more."""
+    honest, left = model.loss, iter(range(steps))
+
+    def loss(*arguments, **knobs):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return honest(*arguments, **knobs)
+
+    monkeypatch.setattr(model, "loss", loss)
+
+
+def test_an_interruption_right_after_a_resume_leaves_the_checkpoint_as_it_was(tmp_path, monkeypatch):
+    """Three of the block's four steps are taken before it stops. Adam changes its moments in place."""
+    first = trainer(checkpoint=tmp_path / "run.pt")
+    list(first.run(epochs=1))
+    second = trainer(checkpoint=tmp_path / "run.pt")
+    second.resume()
+    with monkeypatch.context() as patched:
+        fails_after(second.model, 3, patched)
+        with pytest.raises(KeyboardInterrupt):
+            list(second.run(epochs=1))
+    assert plain(second.state()) == plain(checkpoints.read(tmp_path / "run.pt")) == plain(first.state())
+    for ours in (first, second):
+        list(ours.run(epochs=1))
+    assert torch.equal(parameters(first), parameters(second))
+
+
+def test_a_run_that_diverged_twice_goes_on_at_a_lower_lr():
+    """From the state that it came back to, as a trainer does that never diverged."""
+    ours, calm = trainer(), trainer()
+    for each in (ours, calm):
+        list(each.run(epochs=1))
+        each._good_at -= 10  # a good state is due at the next report
+        next(each.run(epochs=1))
+    weight = ours.model.decoder[0].weight
+    for _ in range(2):
+        with torch.no_grad():
+            weight.fill_(float("inf"))
+        with pytest.raises(Diverged):
+            list(ours.run(epochs=1))
+    for each in (ours, calm):
+        each.knobs["lr"] = 1e-4
+        list(each.run(epochs=1))
+    assert ours.step == calm.step == 22
+    assert torch.equal(parameters(ours), parameters(calm)) and parameters(ours).isfinite().all()
 
 
 def test_batches_of_several_tensors_keep_their_examples_together():
