@@ -91,7 +91,9 @@ class Slider:
             values = values[values <= self.high + 1e-9 * self.step]  # the range need not be whole steps
         if self.counts:
             values = np.unique(np.round(values))
-        values[np.abs(values - self.start).argmin()] = self.start
+        between = len(values) > 2 and values[0] < self.start < values[-1]
+        movable = values[1:-1] if between else values  # a view; both ends stay if they can
+        movable[np.abs(movable - self.start).argmin()] = self.start
         return [int(value) if self.counts else float(f"{value:.6g}") for value in values]
 
     def widget(self, name: str) -> ipywidgets.Widget:

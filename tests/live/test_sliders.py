@@ -41,15 +41,25 @@ def test_a_continuous_slider_moves_by_a_round_hundredth_of_its_range(span, step)
 
 
 @pytest.mark.parametrize(
-    "slider", [Slider(-3, 3), Slider(-3, 3, value=0.37), Slider(0, 500), Slider(1e-4, 1, log=True)]
+    "slider",
+    [
+        Slider(-3, 3),
+        Slider(-3, 3, value=0.37),
+        Slider(-3, 3, value=2.99),
+        Slider(0, 500),
+        Slider(0, 100, value=10),
+        Slider(0, 100, value=99),
+        Slider(1e-4, 1, log=True),
+        Slider(1e-4, 1, log=True, value=2e-4),
+    ],
 )
-@pytest.mark.parametrize("count", [2, 5, 12])
+@pytest.mark.parametrize("count", [2, 3, 5, 12])
 def test_a_grid_rises_from_low_to_high_through_the_start(slider, count):
     grid = slider.grid(count)
     assert grid == sorted(set(grid))
     assert len(grid) == count
     assert slider.start in [pytest.approx(value) for value in grid]
-    if slider.start not in (grid[0], grid[-1]) and count > 2:
+    if count > 2:
         assert (grid[0], grid[-1]) == pytest.approx((slider.low, slider.high))
 
 
@@ -62,6 +72,7 @@ def test_a_grid_stops_where_the_slider_does():
     assert Slider(0, 60, step=5, value=40).grid(3) == [0, 40, 60]
     assert Slider(0, 1, step=0.25, value=0.5).grid(64) == [0, 0.25, 0.5, 0.75, 1]
     assert Slider(0, 1, step=0.3, value=0.3).grid(64) == [0, 0.3, 0.6, 0.9]
+    assert Slider(0, 1, step=0.3, value=0.95).grid(64) == [0, 0.3, 0.6, 0.95]
 
 
 @pytest.mark.parametrize(
