@@ -3,16 +3,26 @@
     phase_1 ~ pi,    phase_t = phase_1 + t - 1 (mod period),    o_t ~ Categorical(theta[phase_t])
 
 o_t counts how many voices begin a new key at step t. Where the bar begins in a piece is hidden; everything else about the phase
-is known. As a partner: p(x_t | x_<t) of a network times p(o_t | phase_t)^weight, a product of experts (Hinton 2002).
+is known. Three ways into a network of chords:
+
+    condition    p(x_t | x_<t, phase_t)                            the phase is an input
+    auxiliary    -log p(x_t | x_<t) - a log p(phase_t | x_<t)      the phase is a second target
+    constraint   p(x_t | x_<t) p(o_t | phase_t)^w / Z_t            a product of experts (Hinton 2002), in decoding alone
 """
 
+from typing import Annotated
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gmnm_lib.data.sequences import Sequences
 from gmnm_lib.errors import InputError
-from gmnm_lib.models.latent_path import LatentPathModel
+from gmnm_lib.models.latent_path import LatentPathModel, Path, within
+from gmnm_lib.models.rnn import RNN
+from gmnm_lib.objectives import Knob, Loss
+from gmnm_lib.recurrences import State, delayed, hidden_states
 
 
 def onsets(x: Float[Tensor, "*batch time keys"], most: int = 4) -> Int[Tensor, "*batch time"]:
@@ -62,7 +72,7 @@ class Metre(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         start = self.phase_rates + 0.2 * torch.rand(self.phase_rates.shape, generator=generator, dtype=torch.float64)
         self.phase_rates.copy_(start / start.sum(1, keepdim=True))
-        one_hot = torch.nn.functional.one_hot(o, self.counts).double() * mask[..., None]
+        one_hot = F.one_hot(o, self.counts).double() * mask[..., None]
         found = []
         for _ in range(steps):
             responsibility = self.first_phase_posterior(o, mask)  # (batch, first)
@@ -79,6 +89,90 @@ class Metre(nn.Module):
         return found
 
 
+class PhaseRNN(RNN):
+    """A network of chords that is told the phase of the bar, or asked for it: features are the keys, then `period` bits.
+
+    told: the phase of the step before is an input. Else the network hears the keys alone, and its phase bits are a guess.
+    Batches are made by `with_phase`. Nats a time step.
+    """
+
+    def __init__(self, keys: int = 88, period: int = 8, hidden: int = 200, *, told: bool = False):
+        super().__init__(keys + period, hidden)
+        self.keys, self.told = keys, told
+
+    def path(self, batch: Sequences, noise: float | Tensor = 1.0, epsilon: Tensor | None = None) -> Path:
+        """Nothing is drawn: `noise` and `epsilon` have no effect."""
+        h = hidden_states(self.recurrence, delayed(self._heard(batch.x)))
+        nothing = self.nothing(*h.shape[:2])
+        return Path(nothing, nothing, nothing.mean, self.output(self.to_x(h)))
+
+    def advance(self, state: State, z: Tensor, x: Tensor) -> State:
+        return super().advance(state, z, self._heard(x))
+
+    def loss(  # type: ignore[override]  # its knob is the second target's: there is no KL to weigh
+        self, batch: Sequences, *, auxiliary: Annotated[float, Knob(0, 10)] = 0.0
+    ) -> Loss:
+        """-log p(x_t | .) of the keys, and `auxiliary` times -log p of the phase's bits, nats a step; of checked batches."""
+        keys, phase = (within(cost, batch.mask).sum() / batch.mask.sum() for cost in self.costs(batch))
+        return Loss(keys + auxiliary * phase, reconstruction=keys, phase=phase)
+
+    def costs(self, batch: Sequences) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
+        """-log p at each step in nats: of the keys, and of the phase's bits."""
+        logits = self.to_x(hidden_states(self.recurrence, delayed(self._heard(batch.x))))
+        bits = F.binary_cross_entropy_with_logits(logits, batch.x, reduction="none")
+        return bits[..., : self.keys].sum(-1), bits[..., self.keys :].sum(-1)
+
+    def _heard(self, x: Tensor) -> Tensor:
+        return x if self.told else torch.cat([x[..., : self.keys], torch.zeros_like(x[..., self.keys :])], -1)
+
+
+def likeliest_phases(metre: Metre, batch: Sequences) -> Int[Tensor, "batch time"]:
+    """The phase at each step, as the metre reads the whole piece. x: keys alone."""
+    o = onsets(batch.x, metre.counts - 1)
+    first = metre.first_phase_posterior(o, batch.mask).argmax(-1)
+    return (first[:, None] + torch.arange(o.shape[1])) % metre.period
+
+
+def with_phase(metre: Metre, batch: Sequences) -> Sequences:
+    """The keys, and beside them the likeliest phase as one of `period` bits: (batch, time, keys + period)."""
+    bits = F.one_hot(likeliest_phases(metre, batch), metre.period) * batch.mask[..., None]
+    return Sequences(torch.cat([batch.x, bits.to(batch.x)], -1), batch.lengths)
+
+
+def _as_heard(model: LatentPathModel, metre: Metre, batch: Sequences) -> Sequences:
+    return with_phase(metre, batch) if isinstance(model, PhaseRNN) else batch
+
+
+def onset_distribution(begins: Float[Tensor, "*batch keys"], counts: int) -> Float[Tensor, "*batch counts"]:
+    """p(o) where each key begins by itself with its own probability; the last count stands for itself and all above."""
+    p = torch.zeros(*begins.shape[:-1], counts, dtype=begins.dtype)
+    p[..., 0] = 1
+    for key in begins.unbind(-1):
+        moved = p * key[..., None]
+        p = p - moved
+        p[..., 1:] += moved[..., :-1]
+        p[..., -1] += moved[..., -1]
+    return p
+
+
+@torch.no_grad()
+def log_prob_with_metre(
+    model: LatentPathModel, metre: Metre, batch: Sequences, weight: float
+) -> Float[Tensor, "batch time"]:
+    """log of p(x_t | x_<t) p(o_t | phase_t)^weight / Z_t at each step, exact for a network of independent keys; nats.
+
+    The phase is the likeliest given the whole piece, which tells up to log `period` nats of it. x: keys alone.
+    """
+    p = model.path(_as_heard(model, metre, batch)).emission.mean[..., : batch.x.shape[-1]].double()
+    log_p = torch.where(batch.x > 0, p, 1 - p).clamp_min(1e-12).log().sum(-1)
+    begins = torch.where(delayed(batch.x) > 0, 0.0, p)
+    rates = weight * metre.phase_rates.log()[likeliest_phases(metre, batch)]  # (batch, time, counts)
+    log_z = torch.logsumexp(onset_distribution(begins, metre.counts).clamp_min(1e-300).log() + rates, -1)
+    o = onsets(batch.x, metre.counts - 1)
+    steps = log_p + rates.gather(-1, o[..., None]).squeeze(-1) - log_z
+    return within(steps, batch.mask)
+
+
 @torch.no_grad()
 def continue_with_metre(
     model: LatentPathModel, metre: Metre, prefix: Sequences, steps: int, *, weight: float = 1.0, candidates: int = 32
@@ -86,8 +180,8 @@ def continue_with_metre(
     """What may follow each prefix under the product of `model` and metre^weight.
 
     At each step one of `candidates` draws from the model is kept, by its weight under the metre at the phase that the prefix
-    makes likeliest: the product's distribution as their number grows, the model's own at weight 0. Prefixes of one length.
-    InputError for a weight below 0, or candidates or steps below 1.
+    makes likeliest: the product's distribution as their number grows, the model's own at weight 0. Prefixes of one length;
+    keys alone, in and out, for a `PhaseRNN` too. InputError for a weight below 0, or candidates or steps below 1.
     """
     if weight < 0 or candidates < 1 or steps < 1:
         raise InputError(
@@ -97,20 +191,23 @@ def continue_with_metre(
         raise InputError("the prefixes have several lengths: give prefixes of one length")
     n, known = len(prefix.x), prefix.x.shape[1]
     most = metre.counts - 1
-    first = metre.first_phase_posterior(onsets(prefix.x, most), prefix.mask).argmax(-1)
+    heard = _as_heard(model, metre, prefix)
+    phase = likeliest_phases(metre, prefix)[:, -1]
     state = model.start(n)
-    context = model.context(prefix)
+    context = model.context(heard)
     for t in range(known):
         z = model.posterior_at(state, context[:, t]).sample()
-        state = model.advance(state, z, prefix.x[:, t])
+        state = model.advance(state, z, heard.x[:, t])
     last, drawn = prefix.x[:, -1], []
     rows = torch.arange(n)
-    for t in range(known, known + steps):
+    for _ in range(steps):
+        phase = (phase + 1) % metre.period
         z = model.prior_at(state).sample()
-        options = model.emission_at(state, z).sample((candidates,))  # (candidates, n, features)
+        options = model.emission_at(state, z).sample((candidates,))[..., : last.shape[1]]  # (candidates, n, keys)
         begins = (options > last).sum(-1).clamp(max=most)
-        log_w = weight * metre.phase_rates.log()[(first + t) % metre.period, begins]
+        log_w = weight * metre.phase_rates.log()[phase, begins]
         x = options[torch.multinomial(log_w.T.softmax(-1), 1).squeeze(-1), rows]
-        state, last = model.advance(state, z, x), x
+        bits = [F.one_hot(phase, metre.period).to(x)] if isinstance(model, PhaseRNN) else []
+        state, last = model.advance(state, z, torch.cat([x, *bits], -1)), x
         drawn.append(x)
     return torch.stack(drawn, 1)

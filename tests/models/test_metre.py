@@ -8,7 +8,16 @@ from pytest import approx
 
 from gmnm_lib.data.sequences import Sequences
 from gmnm_lib.errors import InputError
-from gmnm_lib.models.metre import Metre, continue_with_metre, onsets
+from gmnm_lib.models.metre import (
+    Metre,
+    PhaseRNN,
+    continue_with_metre,
+    likeliest_phases,
+    log_prob_with_metre,
+    onset_distribution,
+    onsets,
+    with_phase,
+)
 from gmnm_lib.models.rnn import RNN
 
 LONG = torch.ones(2, 7, dtype=torch.bool)
@@ -88,6 +97,84 @@ def test_weight_nought_is_the_network_by_itself():
     steered = continue_with_metre(model, metre(2, 6), start, 2, weight=0.0).mean((0, 1))
     plain = model.continue_from(start, 2).mean((0, 1))
     assert ((steered - plain).abs() < 4.5 * (2 * 0.25 / 6000) ** 0.5).all()
+
+
+def test_the_number_of_onsets_is_counted_over_all_chords():
+    torch.manual_seed(0)
+    begins = torch.rand(3, 6, dtype=torch.float64)
+    chords = ((torch.arange(64)[:, None] >> torch.arange(6)) & 1).double()
+    p = torch.where(chords[:, None] > 0, begins, 1 - begins).prod(-1)  # (chords, 3)
+    exact = torch.zeros(3, 4, dtype=torch.float64).index_add(1, chords.sum(1).clamp(max=3).long(), p.T)
+    torch.testing.assert_close(onset_distribution(begins, 4), exact)
+
+
+@pytest.mark.parametrize("told", [None, False, True])
+def test_the_product_of_experts_sums_to_one_over_all_chords(told):
+    """Given a piece whose phase is plain from its first steps, p(x_T | .) of all 32 last chords; and of one by its definition."""
+    torch.manual_seed(0)
+    beat = metre(2, 6)
+    beat.first_phase.copy_(torch.tensor([1 - 1e-9, 1e-9]))  # so that the last chord has no say in it
+    model = RNN(5, 8) if told is None else PhaseRNN(5, 2, 8, told=told)
+    chords = ((torch.arange(32)[:, None] >> torch.arange(5)) & 1).float()
+    whole = Sequences(torch.cat([prefix(1).x.expand(32, -1, -1), chords[:, None]], 1), torch.full((32,), 5))
+    found = log_prob_with_metre(model, beat, whole, 2.0)[:, -1]
+    assert float(found.exp().sum()) == approx(1, abs=1e-6)
+    with torch.no_grad():
+        heard = whole if told is None else with_phase(beat, whole)
+        if told is None:
+            log_p = model.path(heard).emission.log_prob(heard.x)[:, -1]
+        else:
+            log_p = -model.costs(heard)[0][:, -1]
+    product = (
+        log_p.double() + 2 * beat.phase_rates[likeliest_phases(beat, whole)[:, -1], onsets(whole.x, 5)[:, -1]].log()
+    )
+    torch.testing.assert_close(found, product.log_softmax(0), atol=1e-6, rtol=0)
+
+
+def test_weight_nought_leaves_the_networks_likelihood():
+    torch.manual_seed(0)
+    model, batch = RNN(5, 8), Sequences(prefix(3).x, torch.tensor([4, 2, 3]))
+    batch = Sequences(batch.x * batch.mask[..., None], batch.lengths)
+    with torch.no_grad():
+        own = -model.per_step(batch).reconstruction
+    torch.testing.assert_close(log_prob_with_metre(model, metre(), batch, 0.0), own.double(), atol=1e-6, rtol=0)
+
+
+def test_only_a_network_that_is_told_hears_the_phase():
+    torch.manual_seed(0)
+    batch = with_phase(metre(), prefix(2))
+    other = Sequences(torch.cat([batch.x[..., :5], batch.x[..., 5:].roll(1, -1)], -1), batch.lengths)
+    for told in (False, True):
+        model = PhaseRNN(5, 3, 8, told=told)
+        with torch.no_grad():
+            ways = [model.path(one).emission.mean for one in (batch, other)]
+        assert torch.equal(*ways) != told
+
+
+def test_the_auxiliary_weight_adds_the_phases_cost():
+    torch.manual_seed(0)
+    model, batch = PhaseRNN(5, 3, 8), with_phase(metre(), Sequences(prefix(2).x, torch.tensor([4, 3])))
+    plain, more = model.loss(batch), model.loss(batch, auxiliary=2.0)
+    steps = model.per_step(batch).reconstruction.sum() / 7  # keys and phase, each counted once
+    assert float((plain.terms["reconstruction"] + plain.terms["phase"]).detach()) == approx(float(steps), abs=1e-5)
+    added = (more.total - plain.total).detach()
+    assert float(added) == approx(2 * float(plain.terms["phase"].detach()), abs=1e-5)
+
+
+def test_a_network_that_is_told_composes_as_it_hears_itself_over_the_whole_piece():
+    """Step by step and at once: the draws' frequencies follow p(x_t | x_<t, phase_<t)."""
+    torch.manual_seed(0)
+    model, beat, n = PhaseRNN(5, 3, 8, told=True), metre(), 4000
+    start = Sequences(prefix(1).x.expand(n, -1, -1), torch.full((n,), 4))
+    drawn = continue_with_metre(model, beat, start, 2, weight=0.0, candidates=1)
+    assert drawn.shape == (n, 2, 5)
+    phase = likeliest_phases(beat, start)[:, -1:]
+    bits = torch.nn.functional.one_hot((phase + torch.arange(1, 3)) % 3, 3).float()
+    known = with_phase(beat, start).x
+    whole = Sequences(torch.cat([known, torch.cat([drawn, bits], -1)], 1), torch.full((n,), 6))
+    with torch.no_grad():
+        p = model.path(whole).emission.mean[:, 4:, :5].mean(0)
+    assert ((drawn.mean(0) - p).abs() < 4.5 * (0.25 / n) ** 0.5).all()
 
 
 @pytest.mark.parametrize(
