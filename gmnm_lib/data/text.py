@@ -4,11 +4,15 @@ words = Vocabulary(["the", "cat", "sleeps"])
 batch = words.encode(["the cat sleeps", "the dog sleeps"])
 batch.tokens            # [[3, 4, 5], [3, 2, 5]]: there is no dog
 words.decode(batch)     # ["the cat sleeps", "the <unk> sleeps"]
+
+The tokeniser is one regular expression for all alphabets, and `Vocabulary.decode` is its rough inverse. A library's, such as
+NLTK's, would also know English contractions, abbreviations and emoticons, and give other words than the recorded figures count.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -30,6 +34,7 @@ _NO_SPACE_BEFORE = re.compile(r" ([.,;:!?%)\]])")
 def tokenise(text: str | bytes, longest: int | None = None) -> list[str]:
     """The words of a text, in lower case: runs of letters with apostrophes inside, numbers, and single punctuation marks.
 
+    An underscore parts words as a space does. A letter and its accent may be written as two characters: they are made one (NFC).
     longest: words after that many are not looked for. InputError for bytes that are no UTF-8.
     """
     if isinstance(text, bytes):
@@ -37,7 +42,7 @@ def tokenise(text: str | bytes, longest: int | None = None) -> list[str]:
             text = text.decode("utf-8")
         except UnicodeDecodeError as error:
             raise InputError(f"the text is no UTF-8 (first at byte {error.start}): save it in that encoding") from None
-    found = _WORD.finditer(text.lower().replace("’", "'"))
+    found = _WORD.finditer(unicodedata.normalize("NFC", text.lower()).replace("’", "'"))
     return [word[0] for word in islice(found, longest)]
 
 
@@ -104,19 +109,20 @@ class Vocabulary:
     def encode(self, sentences: Sequence[str | bytes | Sequence[str]], *, longest: int | None = None) -> Tokens:
         """Texts, or lists of words, as numbers. longest: words beyond it are dropped.
 
-        InputError where there is no sentence, where one is empty, and where one has no word of this vocabulary at all.
+        InputError where there is no sentence, where one is empty, and where one has no word of this vocabulary at all (none
+        among its first `longest`).
         """
         if isinstance(sentences, str | bytes) or not len(sentences):
             raise InputError("there is no sentence to encode: give a list of one or more texts")
         rows = []
         for i, sentence in enumerate(sentences):
-            words = tokenise(sentence) if isinstance(sentence, str | bytes) else list(sentence)
+            words = tokenise(sentence, longest) if isinstance(sentence, str | bytes) else sentence[:longest]
             row = [self.numbers.get(word, UNKNOWN) for word in words]
             if not row:
                 raise InputError(f"sentence {i} is empty: give it one word or more")
             if all(number <= UNKNOWN for number in row):
                 raise InputError(f"sentence {i} has no known word: use words among the {len(self)} of the vocabulary")
-            rows.append(row[:longest])
+            rows.append(row)
         return pad_tokens(rows)
 
     def encode_known(self, sentences: Iterable[Sequence[str]]) -> Tokens:

@@ -87,7 +87,11 @@ def reply_entropy(replies: Tokens, frequencies: Float[Tensor, " vocabulary"]) ->
 
 
 def embedding_average(replies: Tokens, references: Tokens, embeddings: Float[Tensor, "vocabulary size"]) -> float:
-    """The mean cosine of a reply's mean word vector with its reference's (Liu et al. 2016): -1 to 1, higher is nearer."""
+    """The mean cosine of a reply's mean word vector with its reference's (Liu et al. 2016): -1 to 1, higher is nearer.
+
+    To compare models, give all of them the same vectors: cosines by vectors that each has learned for itself say nothing of
+    which is nearer.
+    """
     if len(replies.tokens) != len(references.tokens):
         raise InputError(
             f"{len(replies.tokens)} replies and {len(references.tokens)} references: give as many of one as of the other"

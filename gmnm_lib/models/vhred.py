@@ -151,7 +151,9 @@ class VHRED(nn.Module):
         return Loss(reconstruction + kl_weight * charged.sum(), reconstruction=reconstruction, kl=kl.sum())
 
     def context(self, history: Tokens) -> Float[Tensor, " context"]:
-        """c after a dialogue whose turns are the rows of `history`."""
+        """c after a dialogue whose turns are the rows of `history`. InputError where there is none."""
+        if not len(history.tokens):
+            raise InputError("the dialogue has no turn yet: say something first")
         check_tokens(*history, self.vocabulary)
         last = at_the_end(hidden_states(self.utterance, self.decoder.embed(history.tokens)), history.lengths)
         return hidden_states(self.dialogue, last[None])[0, -1]

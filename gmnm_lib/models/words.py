@@ -21,7 +21,7 @@ class WordDecoder(nn.Module):
 
     Shapes: words (n, time) int64, condition (n, `condition`). tied: the softmax has the embedding's weights
     (Press & Wolf 2017), reached from the hidden units by a linear map. inputless: it is told no word that it has said,
-    <unk> in its place, so that all it knows is c and the time (Bowman 2015, section 3.2).
+    <unk> in its place, so that all it knows is c and the time (Bowman 2015, section 3.1).
     """
 
     def __init__(

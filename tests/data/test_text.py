@@ -32,6 +32,8 @@ WORDS = Vocabulary(["the", "cat", "sleeps", "."])
         ("Ça  va <unk>", ["ça", "va", "<unk>"]),
         ("  \n", []),
         ("émile".encode(), ["émile"]),
+        ("Cafe\u0301 A\u030angstro\u0308m", ["café", "ångström"]),
+        ("say _this_, snake_case and __", ["say", "this", ",", "snake", "case", "and"]),
     ],
 )
 def test_words_numbers_and_marks_are_told_apart(text, words):
@@ -64,11 +66,13 @@ def test_a_vocabulary_keeps_the_most_frequent_words():
         ("the cat", "no sentence"),
         (["the", "  "], "sentence 1 is empty"),
         (["dogs bark"], "no known word"),
+        (["dogs sleeps"], "no known word"),  # the known one lies beyond the first
+        ([["dogs", "sleeps"]], "no known word"),
     ],
 )
 def test_sentences_without_words_are_refused(sentences, says):
     with pytest.raises(InputError, match=says):
-        WORDS.encode(sentences)
+        WORDS.encode(sentences, longest=1)
 
 
 @pytest.mark.parametrize("dialogues, says", [([], "no dialogues"), ([[[3]]], "1 turn"), ([[[3], []]], "empty turn")])
@@ -168,6 +172,15 @@ def test_chitchat_is_cut_into_dialogues_of_four_to_eight_turns(tmp_path, monkeyp
     turns = torch.cat([split.mask.sum(1) for split in pieces]).tolist()
     assert sorted(turns) == sorted([4, 8, 8, 4, 8, 8, 4] * 8)
     assert data.vocabulary.decode(data.train.tokens[0])[0].startswith("hello there i am ")
+
+
+@pytest.mark.slow
+def test_chitchat_has_the_sizes_of_its_card_from_3243_conversations():
+    talks = chitchat.conversations()
+    data = chitchat.assemble(talks)
+    assert tuple(len(split.lengths) for split in (data.train, data.valid, data.test)) == chitchat.CARD.sizes
+    assert sum(len(talk) >= chitchat.FEWEST for talk in talks) == 3243 and len(data.vocabulary) == chitchat.WORDS
+    assert data.train.tokens.shape[1:] == (chitchat.TURNS, chitchat.LONGEST)
 
 
 def test_sentences_are_chosen_by_slices():

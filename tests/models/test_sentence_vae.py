@@ -8,12 +8,10 @@ import torch.nn.functional as F
 from pytest import approx
 from torch.distributions import kl_divergence
 
-from gmnm_lib.data import load
-from gmnm_lib.data.grammar import Grammar
-from gmnm_lib.data.text import END, START, Tokens, pad_tokens
+from gmnm_lib.data.text import END, START, Tokens
 from gmnm_lib.errors import InputError
 from gmnm_lib.evaluate import estimate_elbo, estimate_iwae
-from gmnm_lib.evaluate.sentences import latent_use, mutual_information, score_sentences
+from gmnm_lib.evaluate.sentences import score_sentences
 from gmnm_lib.models.sentence_vae import (
     RNNLanguageModel,
     SentenceVAE,
@@ -25,16 +23,7 @@ from gmnm_lib.models.sentence_vae import (
 )
 from gmnm_lib.models.words import draw_words
 from gmnm_lib.trainer import Trainer
-
-BATCH = pad_tokens([[3, 4, 5, 3], [5], [4, 2]])
-
-
-def small(latent: int = 2, **options) -> SentenceVAE:
-    torch.manual_seed(0)
-    model = SentenceVAE(6, embedding=4, hidden=5, latent=latent, **options).double()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.6)
-    return model.eval()
+from tests.models.small_sentences import BATCH, small
 
 
 def epsilon(model: SentenceVAE) -> torch.Tensor:
@@ -169,44 +158,6 @@ def test_the_spherical_one_stays_at_its_radius_at_even_angles():
     torch.testing.assert_close(part, whole / 4)
 
 
-def test_mutual_information_of_gaussians_far_apart_is_the_log_of_their_number_and_of_equal_ones_nothing():
-    mean = 100.0 * torch.arange(600.0)[:, None].double()
-    one = torch.ones_like(mean)
-    assert mutual_information(mean, one, mean + 0.5) == approx(math.log(600))
-    assert mutual_information(0 * mean, one, torch.randn(600, 1).double()) == approx(0, abs=1e-9)
-
-
-def test_a_decoder_that_ignores_z_has_no_use_of_it():
-    model = small()
-    torch.nn.init.zeros_(model.to_posterior.weight)
-    torch.nn.init.zeros_(model.to_posterior.bias)
-    assert latent_use(model, BATCH) == approx((0, 0, 0), abs=1e-12)
-
-
-def test_the_language_model_scores_exactly_what_its_loss_says():
-    torch.manual_seed(0)
-    model = RNNLanguageModel(6, embedding=4, hidden=5).double().eval()
-    score = score_sentences(model, BATCH, chunk=1)
-    assert score.nll.mean == approx(float(model.loss(BATCH).total.detach()), abs=1e-12)
-    assert (score.nll.standard_error, score.kl) == (0, 0)
-    assert score.nll.per_example.tolist() == approx((-model.log_prob(BATCH)).tolist())
-
-
-@pytest.mark.slow
-def test_on_the_grammar_the_language_model_comes_close_to_the_entropy_and_not_below():
-    """-E log p(x) under the model is at least -E log p(x) under the grammar; the difference on a sample has its noise."""
-    data, grammar = load("grammar"), Grammar()
-    torch.manual_seed(0)
-    model = RNNLanguageModel(len(data.vocabulary), embedding=24, hidden=48, cell="gru")
-    for _ in Trainer(model, data.train, batch_size=100, lr=1e-2, seed=0, device="cpu").run(epochs=8):
-        pass
-    words = [data.vocabulary.words_of(row) for row in data.test.tokens.tolist()]
-    exact = -torch.from_numpy(grammar.log_likelihood(words))
-    gap = score_sentences(model, data.test).nll.per_example - exact
-    error = float(gap.std()) / math.sqrt(len(gap))
-    assert -3 * error < float(gap.mean()) < 1.0
-
-
 def test_the_trainer_takes_it_and_sentences_come_out():
     torch.manual_seed(0)
     model = SentenceVAE(6, embedding=8, hidden=16, latent=2)
@@ -240,7 +191,7 @@ def test_a_sampled_sentence_depends_on_z():
 )
 def test_bad_sentences_are_refused_by_the_check_and_by_the_loss(kind, batch, says):
     model = kind(6, embedding=4, hidden=5)
-    for refuses in (model.check_data, model.loss, lambda data: score_sentences(model, data)):
+    for refuses in (model.check_data, model.loss):
         with pytest.raises(InputError, match=says):
             refuses(batch)
 
@@ -252,8 +203,6 @@ def test_bad_sentences_are_refused_by_the_check_and_by_the_loss(kind, batch, say
         lambda: logistic_annealing(1, middle=0, width=0),
         lambda: SentenceVAE(6, latent=0),
         lambda: SentenceVAE(6, cell="elman"),
-        lambda: score_sentences(small(), BATCH, k=0),
-        lambda: latent_use(small(), BATCH.select(slice(1))),
     ],
 )
 def test_settings_without_a_meaning_are_refused(refused):

@@ -1,4 +1,4 @@
-"""VHRED against a loop over dialogues and turns, Monte Carlo and finite differences; its metrics against counting by hand."""
+"""VHRED against a loop over dialogues and turns, Monte Carlo and finite differences."""
 
 import math
 
@@ -6,29 +6,11 @@ import pytest
 import torch
 from pytest import approx
 
-from gmnm_lib.data.text import Dialogues, Tokens, pad_dialogues, pad_tokens
+from gmnm_lib.data.text import Dialogues, Tokens
 from gmnm_lib.errors import InputError
-from gmnm_lib.evaluate.dialogue import (
-    distinct,
-    embedding_average,
-    reply_entropy,
-    score_dialogues,
-    word_frequencies,
-)
 from gmnm_lib.models.vhred import VHRED
 from gmnm_lib.trainer import Trainer
-
-TALKS = [[[3, 4], [5], [6, 3, 3]], [[5, 6], [4]]]
-BATCH = pad_dialogues(TALKS)
-HISTORY = pad_tokens(TALKS[0])
-
-
-def small(latent: int = 2) -> VHRED:
-    torch.manual_seed(0)
-    model = VHRED(7, embedding=3, hidden=5, context=4, latent=latent).double()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.6)
-    return model.eval()
+from tests.models.small_dialogues import BATCH, HISTORY, TALKS, small
 
 
 def epsilon(model: VHRED) -> torch.Tensor:
@@ -114,15 +96,14 @@ def test_kl_is_what_draws_say():
     assert ((drawn.mean(0) - exact).abs() < 4 * drawn.std(0) / math.sqrt(len(z))).all()
 
 
-def test_the_score_averages_the_loss():
+def test_free_bits_charge_each_dimension_at_least_their_price():
     model = small()
-    torch.manual_seed(0)
-    totals = torch.stack([model.loss(BATCH).total.detach() for _ in range(600)])
-    score = score_dialogues(model, BATCH, samples=150, chunk=1)
-    both = math.hypot(float(totals.std()) / math.sqrt(600), score.nll.standard_error)
-    assert score.nll.mean == approx(float(totals.mean()), abs=4 * both)
-    assert score.kl == approx(float(model.loss(BATCH).terms["kl"].detach()))
-    assert score.perplexity == approx(math.exp(score.nll.mean * 5 / (9 + 5)))
+    kl = model.per_turn(BATCH)[1].mean(0).detach()
+    price = float(kl.mean())
+    loss = model.loss(BATCH, free_bits=price, epsilon=epsilon(model))
+    charged = float((loss.total - loss.terms["reconstruction"]).detach())
+    assert charged == approx(sum(max(each, price) for each in kl.tolist()), abs=1e-10)
+    assert float(loss.terms["kl"].detach()) == approx(float(kl.sum()), abs=1e-12)
 
 
 @pytest.mark.parametrize("latent", [2, 0])
@@ -175,6 +156,11 @@ def test_a_reply_before_training_is_refused():
             asked()
 
 
+def test_a_reply_to_a_dialogue_without_a_turn_is_refused():
+    with pytest.raises(InputError, match="no turn yet: say something first"):
+        trained().reply(HISTORY.select(slice(0)))
+
+
 @pytest.mark.parametrize(
     "batch, says",
     [
@@ -185,29 +171,6 @@ def test_a_reply_before_training_is_refused():
     ],
 )
 def test_bad_dialogues_are_refused(batch, says):
-    for refuses in (small().check_data, small().loss, lambda data: score_dialogues(small(), data)):
+    for refuses in (small().check_data, small().loss):
         with pytest.raises(InputError, match=says):
             refuses(batch)
-
-
-def test_distinct_counts_different_runs():
-    replies = pad_tokens([[3, 4, 3], [3, 4], [5]])
-    assert distinct(replies, 1) == approx(3 / 6)
-    assert distinct(replies, 2) == approx(2 / 3)
-    with pytest.raises(InputError, match="no reply has 4 words"):
-        distinct(replies, 4)
-
-
-def test_entropy_of_a_reply_is_the_surprise_of_its_words():
-    replies = pad_tokens([[3, 4], [4]])
-    frequencies = word_frequencies(pad_tokens([[3, 4, 4]]), 5)
-    assert frequencies.tolist() == approx([1 / 8, 1 / 8, 1 / 8, 2 / 8, 3 / 8])
-    assert reply_entropy(replies, frequencies) == approx(-(math.log(2 / 8) + 2 * math.log(3 / 8)) / 2)
-
-
-def test_embedding_average_is_the_cosine_of_mean_vectors():
-    embeddings = torch.tensor([[9.0, 9.0], [0, 0], [0, 0], [1, 0], [0, 1]])
-    half = embedding_average(pad_tokens([[3, 4], [3]]), pad_tokens([[3], [3, 3]]), embeddings)
-    assert half == approx((math.sqrt(0.5) + 1) / 2)
-    with pytest.raises(InputError, match="2 replies and 1"):
-        embedding_average(HISTORY.select(slice(2)), HISTORY.select(slice(1)), embeddings)
