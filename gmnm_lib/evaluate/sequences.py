@@ -1,7 +1,7 @@
 """How likely is a sequence? The bound, the importance-weighted bound and a particle filter's estimate of log p(x_{1:T}).
 
-All three are lower bounds in expectation; for the same number of draws the particle filter's is the tightest on long
-sequences, for it drops the draws that have lost their weight and copies the good ones.
+All three are lower bounds in expectation; for the same number of draws the particle filter's is mostly the tightest on
+long sequences, for it drops the draws that have lost their weight and copies the good ones.
 
 Papers average in two ways, which differ where lengths do: over all time steps (`per_frame`), and over sequences, each by its
 own mean step (`per_sequence`). Both are given, in nats a step; their negatives are what tables list.

@@ -83,6 +83,8 @@ def _add(pgm: Any, graph: Graph, prefix: str, left: float) -> None:
         kind: dict[str, Any] = {"observed": name in graph.observed, "fontsize": 15}
         if "$" not in graph.labels.get(name, "$"):  # a word needs room
             kind |= {"fontsize": 9, "scale": 1.35}
+        elif len(name.partition("_")[2].strip("{}")) > 2:  # so does t-1
+            kind |= {"fontsize": 11, "scale": 1.2}
         if name in graph.fixed:
             kind = {"fixed": True, "offset": (0, 3), "fontsize": 15, "plot_params": {"facecolor": INK}}
         pgm.add_node(prefix + name, graph.labels.get(name, f"${_mathematics(name)}$"), *(place + shift), **kind)

@@ -18,6 +18,8 @@ from torch.distributions import Distribution
 
 from gmnm_lib.data.text import END, Tokens, check_tokens
 from gmnm_lib.errors import InputError
+from gmnm_lib.models.homotopies import linear_homotopy as linear_homotopy
+from gmnm_lib.models.homotopies import spherical_homotopy as spherical_homotopy
 from gmnm_lib.models.words import WordDecoder, beam_search, draw_words, ready
 from gmnm_lib.networks import DiagonalNormal, diagonal_normal, standard_normal
 from gmnm_lib.objectives import Knob, Loss
@@ -85,8 +87,8 @@ class SentenceVAE(nn.Module):
         """The negative bound in nats a sentence.
 
         kl_weight: 1 for the bound itself, less while annealing (section 3.1). word_dropout: the share of the words that the
-        decoder is not told in training mode. free_bits: nats a dimension of z that cost nothing more
-        than these (Kingma 2016, appendix C.8). noise: scales epsilon, drawn unless given.
+        decoder is not told in training mode. free_bits: each dimension of z is charged at least this
+        many nats, so that the first ones are free (Kingma 2016, appendix C.8). noise: scales epsilon, drawn unless given.
         """
         batch = ready(batch, self.vocabulary)
         q = self.encode(batch)
@@ -185,20 +187,3 @@ def linear_annealing(step: float, *, steps: float) -> float:
     if steps <= 0:
         raise InputError(f"steps is {steps:g}: the weight rises over a number of steps above 0")
     return min(max(step / steps, 0.0), 1.0)
-
-
-def linear_homotopy(z1: Tensor, z2: Tensor, t: float) -> Tensor:
-    """(1 - t) z1 + t z2 (Bowman 2015, section 4.4): a straight line."""
-    return z1 + t * (z2 - z1)
-
-
-def spherical_homotopy(z1: Tensor, z2: Tensor, t: float) -> Tensor:
-    """The arc from z1 to z2 (Shoemake 1985): its points are as far from 0 as a draw of the prior, where a line cuts inside.
-
-    sin((1 - t) w) / sin(w) z1 + sin(t w) / sin(w) z2, w the angle between them; the line itself where they are parallel.
-    """
-    cosine = torch.cosine_similarity(z1, z2, dim=-1).clamp(-1, 1).unsqueeze(-1)
-    angle = cosine.arccos()
-    sine = angle.sin()
-    arc = (((1 - t) * angle).sin() * z1 + (t * angle).sin() * z2) / sine.clamp_min(1e-12)
-    return torch.where(sine > 1e-4, arc, linear_homotopy(z1, z2, t))

@@ -267,7 +267,7 @@ def exact_vrae() -> VRAE:
     def unexplained(v: Tensor) -> Tensor:  # (x_2, x_1, z) to x_1 - E[x_1 | z] and x_2 - E[x_2 | x_1, z]
         last, first, z = v.split((FEATURES, FEATURES, LATENT), 1)
         x = torch.stack((first, last), 1)
-        return (x - model.emission(x, z).mean).flatten(1)
+        return (x - model.decode(x, z).mean).flatten(1)
 
     turn(model.to_start[0].weight, affine(unexplained, 2 * FEATURES + LATENT)[0][:, 2 * FEATURES :])
     rest, at_zero = affine(unexplained, 2 * FEATURES + LATENT)

@@ -8,6 +8,7 @@ from gmnm_lib.models.rnn import RNN
 from gmnm_lib.models.storn import STORN
 from gmnm_lib.models.vrae import VRAE
 from gmnm_lib.models.vrnn import VRNN
+from gmnm_lib.recurrences import recurrent_cell
 
 LENGTHS = [6, 1, 4]
 MODELS = {
@@ -41,3 +42,9 @@ def noise_for(model: nn.Module, batch: Sequences, seed: int = 0) -> torch.Tensor
     generator = torch.Generator().manual_seed(seed)
     steps = () if isinstance(model, VRAE) else (batch.x.shape[1],)
     return torch.randn(len(batch.x), *steps, model.latent, generator=generator).double()
+
+
+def with_weights_of(rnn: nn.RNNBase, cell: str) -> nn.RNNCellBase:
+    own = recurrent_cell(cell, rnn.input_size, rnn.hidden_size).to(rnn.weight_ih_l0.dtype)
+    own.load_state_dict({name.removesuffix("_l0"): value for name, value in rnn.state_dict().items()})
+    return own

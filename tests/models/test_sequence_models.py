@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from pytest import approx
 from torch.distributions import kl_divergence
 
@@ -100,8 +101,8 @@ def test_step_by_step_a_model_says_what_it_says_of_the_whole_sequence(name):
 def test_a_vrae_draws_each_step_from_its_teacher_forced_distribution(name):
     """Cold draws are the emission's modes given the steps before them."""
     model, z = small(name), torch.randn(4, 2, generator=torch.Generator().manual_seed(0)).double()
-    x = model.decode(z, 5, temperature=1e-12)
-    mean = model.emission(x, z).mean
+    x = model.sample_from(z, 5, temperature=1e-12)
+    mean = model.decode(x, z).mean
     torch.testing.assert_close(x, mean.round() if name == "vrae" else mean, rtol=0, atol=1e-4)
 
 
@@ -120,6 +121,32 @@ def test_a_prefix_is_continued_from_each_ones_own_end(name):
     for i, length in enumerate(LENGTHS):
         alone = Sequences(batch.x[i : i + 1, :length], batch.lengths[i : i + 1])
         torch.testing.assert_close(model.continue_from(alone, 3, 1e-12)[0], together[i], rtol=0, atol=1e-3)
+
+
+@every_model
+@torch.no_grad()
+def test_a_prefix_is_heard_to_its_last_step(name):
+    """The step after it, where nothing is left to chance, against that after x and z of the teacher-forced pass."""
+    model, batch = small(name), Sequences(torch.cat([sequences(i).x for i in range(4)]), torch.tensor(4 * LENGTHS))
+    for parameter in model.parameters():
+        parameter.mul_(3 if parameter.dim() > 1 else 1)  # so that prefixes differ in what is likeliest after them
+    last = model.to_posterior if hasattr(model, "to_posterior") else model.encoder[2] if "vrnn" in name else None
+    if last is not None:
+        last.weight[2:], last.bias[2:] = 0.0, -60.0  # q is certain of its mean
+    found = model.continue_from(batch, 1, temperature=1e-12)[:, 0]
+    for i, length in enumerate(4 * LENGTHS):
+        x = batch.x[i : i + 1, :length]
+        alone = Sequences(x, batch.lengths[i : i + 1])
+        if isinstance(model, VRAE):
+            mode = model.decode(F.pad(x, (0, 0, 0, 1)), model.encode(alone).mean).mean[0, length]
+            mode = mode.round() if name == "vrae" else mode
+        else:
+            state, z = model.start(1), model.path(alone, noise=0.0).z
+            for t in range(length):
+                state = model.advance(state, z[:, t], x[:, t])
+            mode = model.emission_at(state, model.prior_at(state).mean, 1e-12).sample()[0]
+        torch.testing.assert_close(found[i], mode, rtol=1e-3, atol=1e-3)
+    assert not torch.isclose(found, found[:1], atol=0.1).all()
 
 
 @every_model
@@ -184,10 +211,14 @@ def test_bad_sequences_are_refused_by_the_check_and_by_the_loss(name, kind, says
 @pytest.mark.parametrize("name", ["storn", "vrnn", "rnn", "vrae"])
 @pytest.mark.parametrize("value", [0.5, 2.0, -1.0])
 def test_notes_that_are_neither_off_nor_on_are_refused(name, value):
-    batch = sequences()
+    """Within a sequence; in the padding any number may stand."""
+    model, batch = small(name), sequences()
+    batch.x[1, 3, 1] = value
+    model.loss(batch)
     batch.x[0, 2, 1] = value
-    with pytest.raises(InputError, match="0 and 1 only"):
-        Trainer(small(name), batch, batch_size=1, device="cpu")
+    for refuses in (model.loss, lambda data: Trainer(model, data, batch_size=1, device="cpu")):
+        with pytest.raises(InputError, match="0 and 1 only"):
+            refuses(batch)
 
 
 @every_model

@@ -8,14 +8,8 @@ from torch.distributions import kl_divergence
 from gmnm_lib.data.sequences import Sequences
 from gmnm_lib.models.storn import STORN
 from gmnm_lib.networks import diagonal_normal, standard_normal
-from gmnm_lib.recurrences import cell_step, recurrent_cell
-from tests.models.small_sequences import noise_for, sequences
-
-
-def with_weights_of(rnn: torch.nn.RNNBase, cell: str) -> torch.nn.RNNCellBase:
-    own = recurrent_cell(cell, rnn.input_size, rnn.hidden_size).to(rnn.weight_ih_l0.dtype)
-    own.load_state_dict({name.removesuffix("_l0"): value for name, value in rnn.state_dict().items()})
-    return own
+from gmnm_lib.recurrences import cell_step
+from tests.models.small_sequences import noise_for, sequences, with_weights_of
 
 
 @pytest.mark.parametrize("cell", ["tanh", "gru", "lstm"])

@@ -119,7 +119,7 @@ def masked_bound(function: object, *, seed: int | None = 0, draws: int = 5) -> N
         compare(answer.name, found, exact, layout="(2,)", mistakes=mistakes, shapes=shapes)
         mask = torch.arange(TIME) < lengths[:, None]
         hint = "nan in the padding reaches the answer: 0 * nan is nan, so choose with `torch.where`, do not multiply"
-        noisy = answer(reconstruction.where(mask, torch.nan), kl, lengths)
+        noisy = answer(*(terms.where(mask, torch.nan) for terms in (reconstruction, kl)), lengths)
         compare(answer.name, noisy, exact, layout="(2,)", mistakes={}, otherwise=hint)
     passed(answer.name, f"on {draws} random batches, and with nan in the padding")
 

@@ -36,6 +36,12 @@ def multiplied(reconstruction, kl, lengths):
     return torch.stack([each.sum() / lengths.sum(), (each / lengths).mean()])
 
 
+def half_chosen(reconstruction, kl, lengths):
+    mask = torch.arange(kl.shape[1]) < lengths[:, None]
+    each = -(torch.where(mask, reconstruction, 0.0) + kl * mask).sum(1)
+    return torch.stack([each.sum() / lengths.sum(), (each / lengths).mean()])
+
+
 def recognise(x, epsilon, w_x, w_h, b, w_out, b_out, *, sigma=lambda v: (v / 2).exp()):
     h, path = x.new_zeros(len(x), len(b)), []
     for x_t, e_t in zip(x.unbind(1), epsilon.unbind(1), strict=True):
@@ -142,6 +148,7 @@ WRONG = {
         (lambda r, k, n: bound(r, k, n)[0] * n.sum() * torch.tensor([1, 1 / len(n)]), "nats a step are asked for"),
         (lambda *a: bound(*a)[0], "two numbers"),
         (multiplied, "0 \\* nan is nan"),
+        (half_chosen, "0 \\* nan is nan"),
     ],
     check.recognise: [
         (lambda x, *a: recognise(F.pad(x[:, :-1], (0, 0, 1, 0)), *a), "x before t"),
