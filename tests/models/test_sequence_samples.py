@@ -30,12 +30,12 @@ def spread(name: str) -> LatentPathModel | VRAE:
     model = MODELS[name]().double()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(2)
+            parameter.mul_(2.5)
     return model
 
 
 @torch.no_grad()
-def exact(model: LatentPathModel | VRAE, nodes: int = 16) -> torch.Tensor:
+def exact(model: LatentPathModel | VRAE, nodes: int) -> torch.Tensor:
     """p(x_{1:3}) of all 64, each z integrated by Gauss-Hermite quadrature, whose nodes go along with the prior at hand."""
     at, weight = (torch.from_numpy(part) for part in np.polynomial.hermite_e.hermegauss(nodes))
     weight = weight / weight.sum()
@@ -58,7 +58,7 @@ def exact(model: LatentPathModel | VRAE, nodes: int = 16) -> torch.Tensor:
 def test_sequences_are_drawn_as_often_as_they_are_likely(name):
     """Every frequency within 4 standard errors of its count, by fixed draws; a uniform draw would be far outside."""
     model = spread(name)
-    p = exact(model)
+    p = exact(model, nodes=64 if name == "vrae" else 16)  # an integral of one z is cheap, one of three is not
     torch.testing.assert_close(p.sum(), torch.ones(()).double())
     torch.manual_seed(2)
     steps = (model.sample(DRAWS, STEPS) @ torch.tensor([2.0, 1.0]).double()).long()
