@@ -14,7 +14,7 @@
     sentences.train.lengths   # (4000,) int64, words a sentence
 
 The small sets are bundled. The full ones are looked for in the folder that the environment variable GMNM_DATA
-names, then among earlier downloads, and are downloaded otherwise; whatever is read is checked by its sha256.
+names, then among earlier downloads, and are downloaded otherwise where they are on offer; whatever is read is checked.
 """
 
 from typing import Literal, Protocol, overload

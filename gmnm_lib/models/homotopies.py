@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def linear_homotopy(z1: Tensor, z2: Tensor, t: float) -> Tensor:
-    """(1 - t) z1 + t z2 (Bowman 2015, section 4.4): a straight line."""
+    """(1 - t) z1 + t z2 (Bowman 2015, section 6.3): a straight line."""
     return z1 + t * (z2 - z1)
 
 

@@ -18,8 +18,6 @@ from torch.distributions import Distribution
 
 from gmnm_lib.data.text import END, Tokens, check_tokens
 from gmnm_lib.errors import InputError
-from gmnm_lib.models.homotopies import linear_homotopy as linear_homotopy
-from gmnm_lib.models.homotopies import spherical_homotopy as spherical_homotopy
 from gmnm_lib.models.words import WordDecoder, beam_search, draw_words, ready
 from gmnm_lib.networks import DiagonalNormal, diagonal_normal, standard_normal
 from gmnm_lib.objectives import Knob, Loss
@@ -87,8 +85,8 @@ class SentenceVAE(nn.Module):
         """The negative bound in nats a sentence.
 
         kl_weight: 1 for the bound itself, less while annealing (section 3.1). word_dropout: the share of the words that the
-        decoder is not told in training mode. free_bits: each dimension of z is charged at least this
-        many nats, so that the first ones are free (Kingma 2016, appendix C.8). noise: scales epsilon, drawn unless given.
+        decoder is not told in training mode. free_bits: each dimension of z is charged at least this many nats, so that the
+        first ones are free (Kingma 2016, appendix C.8). noise: scales epsilon, drawn unless given.
         """
         batch = ready(batch, self.vocabulary)
         q = self.encode(batch)

@@ -17,9 +17,7 @@ from gmnm_lib.models.sentence_vae import (
     SentenceVAE,
     kl_by_dimension,
     linear_annealing,
-    linear_homotopy,
     logistic_annealing,
-    spherical_homotopy,
 )
 from gmnm_lib.models.words import draw_words
 from gmnm_lib.trainer import Trainer
@@ -140,22 +138,6 @@ def test_schedules_rise_from_nothing_to_the_bound(weight, ends):
     assert {step: weight(step) for step in ends} == approx(ends)
     values = [weight(step) for step in range(0, 200, 5)]
     assert values == sorted(values) and weight(55) > 0.5
-
-
-@pytest.mark.parametrize("homotopy", [linear_homotopy, spherical_homotopy])
-def test_homotopies_begin_and_end_where_they_should(homotopy):
-    z1, z2 = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0)).double()
-    torch.testing.assert_close(homotopy(z1, z2, 0.0), z1)
-    torch.testing.assert_close(homotopy(z1, z2, 1.0), z2)
-    torch.testing.assert_close(homotopy(z1, z1, 0.3), z1)
-
-
-def test_the_spherical_one_stays_at_its_radius_at_even_angles():
-    z1, z2 = F.normalize(torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0)).double(), dim=-1)
-    middle = spherical_homotopy(z1, z2, 0.25)
-    torch.testing.assert_close(middle.norm(dim=-1), torch.ones(5).double())
-    whole, part = ((z1 * z).sum(-1).arccos() for z in (z2, middle))
-    torch.testing.assert_close(part, whole / 4)
 
 
 def test_the_trainer_takes_it_and_sentences_come_out():

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from gmnm_lib.course.checks import CheckFailed
 from gmnm_lib.course.checks import sentences as check
-from gmnm_lib.models.sentence_vae import spherical_homotopy
+from gmnm_lib.models.homotopies import spherical_homotopy
 from tests.course.checks.no_answer import ANYWHERE
 
 
