@@ -7,22 +7,25 @@ from IPython.display import HTML
 
 from gmnm_lib.figures.pictures import COLOURS, INK, PAPER, RULE
 
+AXES = ("graph", "p", "q", "objective", "sampler")
 GRAPHICAL = (
-    "a graph with named variables",
-    "a normalised p(x), or one up to a constant",
-    "a posterior that is computed, not learned",
-    "likelihood, or a bound of it, as its objective",
+    "named variables, and edges that say what depends on what",
+    "a distribution of the data, normalised or up to a constant",
+    "a posterior that is computed",
+    "the likelihood, or a bound of it",
+    "draws from parents to children, or Gibbs along the edges",
 )
 NEURAL = (
+    "layers of like units",
     "a deep network for a conditional",
     "a recognition network",
-    "gradients through its draws, or none needed",
-    "no partition function, and no chain to learn from",
+    "descended by gradients through the whole network, its draws included",
+    "a pass of a network, or a chain of passes",
 )
 
 
 class System(NamedTuple):
-    """graphical, neural: which of the four traits each it has, by their places in `GRAPHICAL` and `NEURAL`."""
+    """graphical, neural: on which of the five `AXES`, by place, it has the trait of `GRAPHICAL` and of `NEURAL`; or both."""
 
     name: str
     lecture: str
@@ -30,58 +33,65 @@ class System(NamedTuple):
     neural: tuple[int, ...]
 
 
+VARIATIONAL = (0, 1, 3, 4), (1, 2, 3, 4)  # both parents' p, objective and sampler; of q the neural one's
 SYSTEMS = (
-    System("Bayesian network", "01_graphical_and_neural_models", (0, 1, 2, 3), (3,)),
-    System("Markov random field", "01_graphical_and_neural_models", (0, 1, 2, 3), ()),
-    System("perceptron", "01_graphical_and_neural_models", (), (0, 2, 3)),
-    System("RBM", "02_models_in_both_families", (0, 1, 2, 3), (2,)),
-    System("SBN", "02_models_in_both_families", (0, 1, 3), (1, 3)),
-    System("DBN", "02_models_in_both_families", (0, 1, 3), (0, 1)),
-    System("DBM", "02_models_in_both_families", (0, 1, 2, 3), (0,)),
-    System("mean field", "03_variational_bayes", (0, 1, 2, 3), (3,)),
-    System("VAE", "04_variational_autoencoder", (0, 1, 3), (0, 1, 2, 3)),
-    System("STORN", "05_recurrent_latent_variables", (0, 1, 3), (0, 1, 2, 3)),
-    System("VRNN", "05_recurrent_latent_variables", (0, 1, 3), (0, 1, 2, 3)),
-    System("VRAE", "05_recurrent_latent_variables", (0, 1, 3), (0, 1, 2, 3)),
-    System("sentence VAE", "06_sentences_and_dialogue", (0, 1, 3), (0, 1, 2, 3)),
-    System("VHRED", "06_sentences_and_dialogue", (0, 1, 3), (0, 1, 2, 3)),
-    System("DRAW", "07_draw", (1, 3), (0, 1, 2, 3)),
-    System("DAE", "08_denoising_autoencoders_and_scores", (), (0, 2, 3)),
-    System("DAE chain", "09_sampling_with_denoisers", (2,), (0, 2, 3)),
-    System("GSN", "10_generative_stochastic_networks", (0,), (0, 2, 3)),
-    System("DLGM", "11_open_questions", (0, 1, 3), (0, 1, 2, 3)),
-    System("diffusion", "11_open_questions", (1, 3), (0, 2, 3)),
+    System("Bayesian network", "01_graphical_and_neural_models", (0, 1, 2, 3, 4), ()),
+    System("Markov random field", "01_graphical_and_neural_models", (0, 1, 2, 3, 4), ()),
+    System("perceptron", "01_graphical_and_neural_models", (), (0, 1, 3)),
+    System("RBM", "02_models_in_both_families", (0, 1, 2, 3, 4), (0,)),
+    System("SBN", "02_models_in_both_families", (0, 1, 3, 4), (0, 2)),
+    System("DBN", "02_models_in_both_families", (0, 1, 3, 4), (0, 2)),
+    System("DBM", "02_models_in_both_families", (0, 1, 2, 3, 4), (0,)),
+    System("mean field", "03_variational_bayes", (0, 1, 2, 3), ()),
+    System("VAE", "04_variational_autoencoder", *VARIATIONAL),
+    System("RNN", "05_recurrent_latent_variables", (1, 3, 4), (0, 1, 3, 4)),
+    System("STORN", "05_recurrent_latent_variables", *VARIATIONAL),
+    System("VRNN", "05_recurrent_latent_variables", *VARIATIONAL),
+    System("VRAE", "05_recurrent_latent_variables", *VARIATIONAL),
+    System("sentence VAE", "06_sentences_and_dialogue", *VARIATIONAL),
+    System("VHRED", "06_sentences_and_dialogue", *VARIATIONAL),
+    System("DRAW", "07_draw", (1, 3, 4), (0, 1, 2, 3, 4)),
+    System("DAE", "08_denoising_autoencoders_and_scores", (), (0, 1, 3)),
+    System("contractive autoencoder", "08_denoising_autoencoders_and_scores", (), (0, 3)),
+    System("DAE chain", "09_sampling_with_denoisers", (), (0, 1, 3, 4)),
+    System("GSN", "10_generative_stochastic_networks", (0,), (0, 1, 3, 4)),
+    System("stacked DAE", "10_generative_stochastic_networks", (), (0, 1, 3)),
+    System("IWAE", "11_open_questions", *VARIATIONAL),
+    System("DLGM", "11_open_questions", *VARIATIONAL),
+    System("metre", "11_open_questions", (0, 1, 2, 3, 4), ()),
+    System("diffusion", "11_open_questions", (1, 3), (0, 1, 3, 4)),
 )
 
-WIDTH, ROW, BOX = 900, 30, 128
+LEFT, BOX = 22.0, 15.0  # per cent of the width: where the graphical end begins, and a box
+HEAD, ROW = 30, 42  # pixels
 
 
 def course_map() -> HTML:
-    """An SVG with a row for each lecture; left the graphical family, right the neural one. Hover a box for its traits."""
+    """A row for each lecture; left the graphical family, right the neural one. Hover a box for its traits, axis by axis.
+
+    Boxes are HTML anchors: JupyterLab opens those in itself, and not the anchors of an SVG.
+    """
     lectures = sorted({system.lecture for system in SYSTEMS})
-    parts, y = [], 46
+    parts, y = [], HEAD
     for row, lecture in enumerate(lectures):
-        number, title = lecture.split("_", 1)
         systems = sorted((one for one in SYSTEMS if one.lecture == lecture), key=_place)
         lanes: list[float] = []  # the right end of the last box of each lane
-        top = y
+        label = html.escape(lecture.replace("_", " "))
+        parts.append(_at(0, y + 4, f"width:{LEFT - 1}%;font-size:11px", label))
         for system in systems:
-            x = 190 + _place(system) * (WIDTH - 190 - BOX)
-            lane = next((i for i, end in enumerate(lanes) if end + 6 <= x), len(lanes))
+            x = LEFT + _place(system) * (100 - LEFT - BOX)
+            lane = next((i for i, end in enumerate(lanes) if end + 0.6 <= x), len(lanes))
             lanes[lane : lane + 1] = [x + BOX]
             parts.append(_box(system, x, y + lane * ROW, COLOURS[row % len(COLOURS)]))
-        height = len(lanes) * ROW
-        label = f"{number} {title.replace('_', ' ')}"
-        parts.append(f'<text x="6" y="{top + 16}" font-size="10" fill="{INK}">{html.escape(label[:34])}</text>')
-        y += height + 8
-        parts.append(f'<line x1="0" y1="{y - 6}" x2="{WIDTH}" y2="{y - 6}" stroke="{RULE}"/>')
-    heads = f'<text x="190" y="24" font-size="13" font-weight="bold" fill="{INK}">graphical</text>'
-    heads += f'<text x="{WIDTH}" y="24" text-anchor="end" font-size="13" font-weight="bold" fill="{INK}">neural</text>'
-    svg = (
-        f'<svg viewBox="0 0 {WIDTH} {y}" width="100%" role="img" aria-label="the systems of the course between the '
-        f'graphical and the neural family" font-family="sans-serif" style="background:{PAPER}">{heads}{"".join(parts)}</svg>'
+        y += len(lanes) * ROW + 8
+        parts.append(_at(0, y - 5, f"width:100%;height:0;border-top:1px solid {RULE}", ""))
+    heads = _at(LEFT, 4, "font-weight:bold", "graphical") + _at(
+        90, 4, "width:10%;text-align:right;font-weight:bold", "neural"
     )
-    return HTML(svg)
+    return HTML(
+        f'<div style="position:relative;height:{y}px;min-width:720px;background:{PAPER};color:{INK};font:13px sans-serif">'
+        f"{heads}{''.join(parts)}</div>"
+    )
 
 
 def _place(system: System) -> float:
@@ -89,12 +99,26 @@ def _place(system: System) -> float:
     return len(system.neural) / (len(system.neural) + len(system.graphical))
 
 
+def _at(x: float, y: float, style: str, inside: str) -> str:
+    return f'<div style="position:absolute;left:{x:.1f}%;top:{y:.0f}px;{style}">{inside}</div>'
+
+
 def _box(system: System, x: float, y: float, colour: str) -> str:
-    traits = [GRAPHICAL[i] for i in system.graphical] + [NEURAL[i] for i in system.neural]
-    hint = html.escape(f"{system.name}: {'; '.join(traits)}")
+    """The name, and under it a mark for each axis: its left half full where graphical, its right half where neural."""
+    traits = [
+        f"{axis}: {' / '.join(found) or 'none'}"
+        for i, axis in enumerate(AXES)
+        for found in [[of[i] for of, has in ((GRAPHICAL, system.graphical), (NEURAL, system.neural)) if i in has]]
+    ]
+    halves = "".join(
+        f'<span style="display:inline-block;width:7px;height:6px;border:1px solid {colour};margin-{side}:{gap}px;'
+        f'background-color:{colour if i in has else PAPER}"></span>'
+        for i in range(len(AXES))
+        for side, gap, has in (("right", 0, system.graphical), ("right", 5, system.neural))
+    )
     return (
-        f'<a href="{system.lecture}.ipynb"><title>{hint}</title>'
-        f'<rect x="{x:.0f}" y="{y}" width="{BOX}" height="{ROW - 6}" rx="5" fill="{PAPER}" stroke="{colour}" stroke-width="2"/>'
-        f'<text x="{x + BOX / 2:.0f}" y="{y + 16}" text-anchor="middle" font-size="11" fill="{INK}">'
-        f"{html.escape(system.name)}</text></a>"
+        f'<a href="{system.lecture}.ipynb" title="{html.escape(chr(10).join([system.name, *traits]))}" style="position:absolute;'
+        f"left:{x:.1f}%;top:{y}px;width:{BOX}%;height:{ROW - 6}px;box-sizing:border-box;border:2px solid {colour};"
+        f"border-radius:5px;background-color:{PAPER};color:{INK};text-align:center;text-decoration:none;font-size:11px;"
+        f'line-height:16px"><b style="font-weight:normal">{html.escape(system.name)}</b><br/>{halves}</a>'
     )

@@ -111,6 +111,19 @@ def test_a_link_to_an_exercise_leads_to_its_handout():
     assert re.findall(r'href="(04[^"]+)"', html) == ["04_vae_exercise.html", "04_vae.html"]
 
 
+def test_links_in_what_a_cell_shows_lead_to_handouts_too():
+    links = '<a class="box" href="04_vae.ipynb#part">map</a> <a href="https://x.org/a.ipynb">away</a><code>"05_b.ipynb"</code>'
+    html = page(shown(display({"text/html": links})), name="x")
+    assert 'href="04_vae.html#part"' in html and 'href="https://x.org/a.ipynb"' in html
+    assert '<code>"05_b.ipynb"</code>' in html
+
+
+def test_links_in_blocks_of_html_lead_to_handouts_too():
+    block = '<details><summary>More</summary>\n\n<a href="../exercises/04_vae.ipynb">do</a>\n\n</details>'
+    html = page(new_notebook(cells=[new_markdown_cell(block)]), name="x")
+    assert re.findall(r'href="(04[^"]+)"', html) == ["04_vae_exercise.html"]
+
+
 def sound(seconds):
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:

@@ -105,6 +105,6 @@ def _wrong(x: Tensor, y: Tensor, widths: Tensor, exact: Tensor) -> dict[str, Ten
         "the width is not squared: exp(-d^2 / 2 s^2)": changed(kernel=lambda d, s: math.exp(-(d**2) / (2 * s))),
         "the distance is not squared: exp(-d^2 / 2 s^2)": changed(kernel=lambda d, s: math.exp(-d / (2 * s**2))),
         "this is a root: return MMD^2, which may be below zero": exact.sqrt(),
-        "cut off at zero: an unbiased estimate of zero is below it half of the time": exact.clamp_min(0),
+        "cut off at zero: an unbiased estimate of zero is below it more often than not": exact.clamp_min(0),
         "the sign is flipped": -exact,
     }

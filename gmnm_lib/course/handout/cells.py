@@ -37,6 +37,7 @@ LITERAL = re.compile(r"(<(pre|code|math|script|style|svg)\b.*?</\2>|<!--.*?-->|<
 PROGRESS = re.compile(r"^.*\r(?!\n).*\n?", re.MULTILINE)
 # What IPython.display.Code brings along for JupyterLab's own page; its rules for `pre` would reach all of ours.
 NOTEBOOK_STYLE = re.compile(r"<style>(?:(?!</style>).)*\.output_html(?:(?!</style>).)*</style>", re.DOTALL)
+LINK = re.compile(r"""(<a\b[^>]*?\bhref=["'])(?![a-z]+:)([^"'>]*\.ipynb(?:#[^"'>]*)?)(?=["'])""", re.IGNORECASE)
 EXERCISE = "_exercise"  # what the handout of an exercise has behind its lecture's name
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
@@ -85,7 +86,7 @@ def typeset(text: str) -> str:
 
 
 class _Renderer(IPythonRenderer):
-    """nbconvert's markdown, with mathematics converted, headings collected and links turned to the handouts."""
+    """nbconvert's markdown, with mathematics converted and headings collected."""
 
     def __init__(self, headings: list[dict[str, Any]], folder: Path, attachments: dict[str, Any]):
         super().__init__(escape=False, embed_images=True, path=str(folder), attachments=attachments)
@@ -97,12 +98,6 @@ class _Renderer(IPythonRenderer):
         self.headings.append({"level": level, "id": anchor, "html": text, "text": plain})
         mark = "" if level == 1 else f'<a class="anchor" href="#{anchor}" aria-label="Link to this section">#</a>'
         return f'<h{level} id="{anchor}">{text}{mark}</h{level}>\n'
-
-    def link(self, text: str, url: str, title: str | None = None) -> str:
-        if not re.match(r"[a-z]+:", url):
-            url = re.sub(r"(?:.*/)?exercises/([\w-]+)\.ipynb(#.*)?$", rf"\1{EXERCISE}.html\2", url)
-            url = re.sub(r"(?:.*/)?([\w-]+)\.ipynb(#.*)?$", r"\1.html\2", url)
-        return super().link(text, url, title)
 
     def block_html(self, html: str) -> str:
         return super().block_html(html) if "<img" in html else html + "\n"  # embedding would close an open <details>
@@ -135,11 +130,17 @@ def _markdown(source: str, headings: list, place: str, folder: Path, attachments
 
 
 def _typeset_html(html: str) -> str:
-    """Formulas that stand in blocks of HTML. Code, tags and what is MathML already are left alone."""
-    parts = LITERAL.split(html)
+    """Formulas that stand in blocks of HTML, and links turned to the handouts. Code and what is MathML already are left alone."""
+    parts = LITERAL.split(LINK.sub(lambda match: match[1] + _handout_of(match[2]), html))
     # re.split gives text, the literal, and the literal's tag name (None for a bare tag), in turn
     texts = [_typeset_escaped(part) if index % 3 == 0 else part for index, part in enumerate(parts) if index % 3 != 2]
     return "".join(texts)
+
+
+def _handout_of(url: str) -> str:
+    """The page that a link to a notebook becomes: handouts lie side by side."""
+    url = re.sub(r"(?:.*/)?exercises/([\w-]+)\.ipynb(#.*)?$", rf"\1{EXERCISE}.html\2", url)
+    return re.sub(r"(?:.*/)?([\w-]+)\.ipynb(#.*)?$", r"\1.html\2", url)
 
 
 def _typeset_escaped(html: str) -> str:
