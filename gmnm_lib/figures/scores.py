@@ -24,7 +24,8 @@ def piano_roll(
 
     x: (time, 88) in [0, 1], the darker the nearer to 1. The first `given` steps are drawn in another colour: what a
     continuation was told. keys: the lowest key shown, and the one after the highest. scale: pixels a step and a key.
-    kl: (time,) in nats, drawn beneath as a strip of heat from 0 to `top`, which is its largest value by default.
+    kl: (time,) in nats, drawn beneath as a strip of heat from 0 to `top`: its own largest value unless given, and
+    rolls that are compared need one `top` for all.
     """
     roll = numbers(x)
     low, high = keys
