@@ -5,8 +5,8 @@ batch = words.encode(["the cat sleeps", "the dog sleeps"])
 batch.tokens            # [[3, 4, 5], [3, 2, 5]]: there is no dog
 words.decode(batch)     # ["the cat sleeps", "the <unk> sleeps"]
 
-The tokeniser is one regular expression for all alphabets, and `Vocabulary.decode` is its rough inverse. A library's, such as
-NLTK's, would also know English contractions, abbreviations and emoticons, and give other words than the recorded figures count.
+The tokeniser is one regular expression, and `Vocabulary.decode` is its rough inverse. A library's, such as NLTK's, would also
+know English contractions, abbreviations and emoticons, and give other words than the recorded figures count.
 """
 
 from __future__ import annotations
