@@ -1,4 +1,4 @@
-"""What has been measured: `benchmarks/results/*.json`, each written by the code that measured, and the table made of them.
+"""What has been measured: `benchmarks/results/*.json`, each written by the code that measured, and the tables made of them.
 
 python -m gmnm_lib.reproduce.results        renews the table in the README
 """
@@ -74,13 +74,13 @@ def file_stem(name: str, profile: str) -> str:
     return f"{name}_{profile}".replace("-", "_")
 
 
-def recorded(folder: Path = FOLDER) -> list[Result]:
-    """All recorded reproductions, by name. InputError for a file that is no result."""
+def recorded(folder: Path = FOLDER, kind: str = "reproduction") -> list[Result]:
+    """All recorded results of a kind, "speed" say, by name. InputError for a file that is no result."""
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
-            if result["kind"] == "reproduction":
+            if result["kind"] == kind:
                 found.append(result)
         except (ValueError, KeyError, TypeError):
             raise InputError(f"{path} is no result: delete it, and measure again") from None
@@ -106,7 +106,7 @@ def _lines(result: Result) -> list[str]:
 
 
 def markdown(results: Iterable[Result]) -> str:
-    """The table of the README."""
+    """The README's table of published figures."""
     rows = [
         f"| {r['system']} | {_number(r['published'])} | {_ours(r)} {r['unit']} | {_sign(r)} {r['aim']:g}, "
         f"{'reached' if r['reached'] else 'not reached'} | {r['estimator']} | {r['task']} | {r['profile']}, {r['seconds']} s | "
@@ -115,6 +115,16 @@ def markdown(results: Iterable[Result]) -> str:
     ]
     head = "| System | Published | Ours | Aim | Estimator | Task | Profile, time | Command |\n|---|---|---|---|---|---|---|---|"
     return "\n".join([head, *rows])
+
+
+def speeds_markdown(results: Iterable[Result]) -> str:
+    """The README's table of speeds: ratio is the peer's time over ours, above 1 where ours is faster."""
+    rows = [
+        f"| {r['name'].replace('_', ' ')} | {r['ours']:g} {r['unit']} | {r['peer']:g} {r['unit']}: {r['peer_name']} | "
+        f"{r['ratio']:g} | {r['goal']} | {r['machine']} |"
+        for r in results
+    ]
+    return "\n".join(["| Measurement | Ours | Beside | Ratio | Floor | Machine |\n|---|---|---|---|---|---|", *rows])
 
 
 def _ours(result: Result) -> str:

@@ -199,9 +199,9 @@ def test_a_recorded_reproduction_is_one_of_ours(result):
     assert result["command"] == found.command(result["profile"], result["seed"])
 
 
-def test_the_readme_carries_the_table_of_what_was_recorded():
+def test_the_readme_carries_the_tables_of_what_was_recorded():
     text = readme.README.read_text(encoding="utf-8")
-    assert readme.renewed(text) == text, "run `python -m gmnm_lib.reproduce.readme` to renew the table"
+    assert readme.renewed(text) == text, "run `python -m gmnm_lib.reproduce.readme` to renew its tables"
 
 
 def test_a_readme_without_a_place_for_the_table_is_refused():
