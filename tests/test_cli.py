@@ -15,7 +15,7 @@ from gmnm_lib import cli
 from gmnm_lib.course import WorkFailed
 from gmnm_lib.data import names
 
-COMMANDS = ["lab", "execute", "release", "check", "handout", "reproduce", "data", "doctor"]
+COMMANDS = ["lab", "execute", "release", "check", "grade", "handout", "reproduce", "data", "doctor"]
 HEAVY = ("torch", "numpy", "nbformat", "papermill", "matplotlib", "ipywidgets", "IPython")
 
 

@@ -3,7 +3,7 @@
 log p(x) = log sum_h p(x|h) p(h),    p(h|x) = p(x, h) / p(x)
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from gmnm_lib.errors import InputError
-from gmnm_lib.evaluate.enumeration import MOST_UNITS, states
+from gmnm_lib.evaluate.enumeration import MOST_UNITS, over_states, states
 from gmnm_lib.networks import BernoulliPixels
 
 
@@ -24,11 +24,25 @@ class BeliefNetwork(Protocol):
     def decode(self, z: Tensor) -> BernoulliPixels: ...
 
 
-def log_joint(model: BeliefNetwork, x: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch states"]:
+def log_joint(
+    model: BeliefNetwork, x: Float[Tensor, "batch visible"], *, chunk: int = 2**22
+) -> Float[Tensor, "batch states"]:
     """log p(x, h) of each example with all 2^n states h, in the order of `states(n)`; differentiable.
 
-    InputError where the network has more than 20 hidden units.
+    InputError where the network has more than 20 hidden units. chunk: numbers held at a time, besides the answer.
     """
+    return torch.cat(_over_states(model, x, lambda part: part, chunk), -1)
+
+
+def log_evidence(
+    model: BeliefNetwork, x: Float[Tensor, "batch visible"], *, chunk: int = 2**22
+) -> Float[Tensor, " batch"]:
+    """log p(x) of each example in nats; differentiable. InputError as in `log_joint`. chunk: numbers held at a time."""
+    return torch.logsumexp(torch.stack(_over_states(model, x, lambda part: torch.logsumexp(part, -1), chunk)), 0)
+
+
+def _over_states(model: BeliefNetwork, x: Tensor, of: Callable[[Tensor], Tensor], chunk: int) -> list[Tensor]:
+    """`of` log p(x, h), (batch, some states), for one portion of the states after another."""
     prior = model.prior()
     units = prior.event_shape[0]
     if units > MOST_UNITS:
@@ -36,17 +50,13 @@ def log_joint(model: BeliefNetwork, x: Float[Tensor, "batch visible"]) -> Float[
             f"the network has {units} hidden units, too many to enumerate ({MOST_UNITS} at most): "
             "bound log p(x) by gmnm_lib.evaluate.estimate_iwae"
         )
-    h = states(units, dtype=x.dtype, device=x.device)
-    logits = model.decode(h).base_dist.logits
-    return x @ logits.T - F.softplus(logits, threshold=40).sum(-1) + prior.log_prob(h)
 
+    def log_p(h: Tensor) -> Tensor:
+        logits = model.decode(h).base_dist.logits
+        return of(x @ logits.T - F.softplus(logits, threshold=40).sum(-1) + prior.log_prob(h))
 
-def log_evidence(
-    model: BeliefNetwork, x: Float[Tensor, "batch visible"], *, chunk: int = 2**22
-) -> Float[Tensor, " batch"]:
-    """log p(x) of each example in nats; differentiable. InputError as in `log_joint`. chunk: numbers held at a time."""
-    rows = max(1, chunk >> min(model.prior().event_shape[0], MOST_UNITS))
-    return torch.cat([torch.logsumexp(log_joint(model, part), -1) for part in x.split(rows)])
+    rows = chunk // max(units, *x.shape)
+    return over_states(log_p, units, rows=rows, dtype=x.dtype, device=x.device)
 
 
 def posterior(model: BeliefNetwork, x: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch states"]:

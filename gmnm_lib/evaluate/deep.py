@@ -11,27 +11,23 @@ from torch import Tensor
 
 from gmnm_lib.errors import InputError
 from gmnm_lib.evaluate import enumeration
-from gmnm_lib.evaluate.enumeration import MOST_UNITS, states
+from gmnm_lib.evaluate.enumeration import MOST_UNITS, over_states, states
 from gmnm_lib.models.dbm import DBM
 from gmnm_lib.models.dbn import DBN
 from gmnm_lib.randomness import flips
 
 CHUNK = 2**22  # numbers held at a time
 
-ROWS = 2**14  # states of a layer held at a time
-
 
 def log_partition(dbm: DBM) -> Float[Tensor, ""]:
     """log Z, float64, differentiable: the half with fewer units enumerated. InputError above 20 units."""
     parity = min((0, 1), key=lambda half: sum(dbm.sizes[half::2]))
-    return torch.logsumexp(_summed(dbm, _half(dbm, parity), parity, None), 0)
+    return _log_sum(dbm, parity, None)
 
 
 def log_likelihood(dbm: DBM, x: Float[Tensor, "batch pixels"]) -> Float[Tensor, " batch"]:
     """log p(x), float64, differentiable: the odd layers enumerated, the even hidden ones summed. InputError above 20 units."""
-    odd = _half(dbm, 1)
-    some = x.split(max(1, CHUNK // len(odd)))
-    return torch.cat([torch.logsumexp(_summed(dbm, odd, 1, part), 0) for part in some]) - log_partition(dbm)
+    return _log_sum(dbm, 1, x) - log_partition(dbm)
 
 
 def dbn_log_likelihood(dbn: DBN, x: Float[Tensor, "batch pixels"]) -> Float[Tensor, " batch"]:
@@ -51,8 +47,9 @@ def dbn_log_likelihood(dbn: DBN, x: Float[Tensor, "batch pixels"]) -> Float[Tens
     for layer, size in zip(reversed(dbn.generative), reversed(dbn.sizes[:-2]), strict=True):
         last = layer is dbn.generative[0]
         below = x if last else states(size, dtype=x.dtype, device=x.device)
-        parts = zip(above.split(ROWS), log_p.split(ROWS), strict=True)
-        log_p = torch.logsumexp(torch.stack([_log_mixture(layer(rows), below, mass) for rows, mass in parts]), 0)
+        rows = max(1, CHUNK // max(below.shape))
+        parts = zip(above.split(rows), log_p.split(rows), strict=True)
+        log_p = torch.logsumexp(torch.stack([_log_mixture(layer(some), below, mass) for some, mass in parts]), 0)
         above = below
     return log_p
 
@@ -64,14 +61,22 @@ def _log_mixture(logits: Tensor, bits: Tensor, log_mass: Tensor) -> Tensor:
     return torch.logsumexp(log_p + log_mass, -1)
 
 
-def _half(dbm: DBM, parity: int) -> Tensor:
+def _log_sum(dbm: DBM, parity: int, x: Tensor | None) -> Tensor:
+    """log of the sum of exp(-E) over all hidden states, and over x too where it is None: (batch,), or a scalar."""
     units = sum(dbm.sizes[parity::2])
     if units > MOST_UNITS:
         raise InputError(
             f"half of the layers has {units} units, too many to enumerate ({MOST_UNITS} at most): "
             "estimate log Z with gmnm_lib.evaluate.ais and a DBMPath"
         )
-    return states(units, dtype=dbm.particles.dtype, device=dbm.particles.device)
+    rows = CHUNK // max(sum(dbm.sizes), 0 if x is None else len(x))
+    like = dbm.particles
+
+    def log_mass(half: Tensor) -> Tensor:
+        return torch.logsumexp(_summed(dbm, half, parity, x), 0)
+
+    parts = over_states(log_mass, units, rows=rows, dtype=like.dtype, device=like.device)
+    return torch.logsumexp(torch.stack(parts), 0)
 
 
 def _summed(dbm: DBM, half: Tensor, parity: int, x: Tensor | None, beta: float = 1.0) -> Tensor:

@@ -6,6 +6,7 @@ The other side has been summed (or integrated) in the free energy, so that 2^min
 """
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -20,9 +21,29 @@ MOST_UNITS = 20
 
 def states(units: int, *, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
     """All vectors of `units` bits (2^units, units), in the order of the numbers that they write."""
-    if not 0 <= units <= MOST_UNITS:
-        raise InputError(f"{units} units have {2.0**units:.2g} states: enumerate from 0 to {MOST_UNITS} units")
+    _check_units(units)
     return _bits(torch.arange(2**units, device=device), units).to(dtype or torch.get_default_dtype())
+
+
+def over_states(
+    function: Callable[[Tensor], Tensor],
+    units: int,
+    *,
+    rows: int,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+) -> list[Tensor]:
+    """`function` of all `states`, `rows` of them (rows, units) at a time; differentiable. InputError as in `states`.
+
+    Each portion is computed again in the backward pass: kept, a million rows of every other unit would be gigabytes.
+    """
+    _check_units(units)
+
+    def of_some(numbers: Tensor) -> Tensor:
+        return function(_bits(numbers, units).to(dtype or torch.get_default_dtype()))
+
+    portions = torch.arange(2**units, device=device).split(max(1, rows))
+    return [cast(Tensor, checkpoint(of_some, numbers, use_reentrant=False)) for numbers in portions]
 
 
 def log_partition(rbm: RBM, *, chunk: int = 2**22) -> Float[Tensor, ""]:
@@ -50,17 +71,20 @@ class _Enumeration:
                 f"the {side} side has {self.units} units, too many to enumerate ({MOST_UNITS} at most): "
                 "estimate log Z by annealed importance sampling, gmnm_lib.evaluate.ais"
             )
-        self.weights, self.rows = rbm.weights, max(1, chunk // max(other, self.units))
+        self.weights, self.rows = rbm.weights, chunk // max(other, self.units)
 
     def log_partition(self) -> Tensor:
-        portions = torch.arange(2**self.units, device=self.weights.device).split(self.rows)
-        # Recomputed in the backward pass: kept, a million rows of every hidden unit would be gigabytes.
-        parts = [checkpoint(self._log_mass, numbers, use_reentrant=False) for numbers in portions]
+        w = self.weights
+        parts = over_states(self._log_mass, self.units, rows=self.rows, dtype=w.dtype, device=w.device)
         return torch.logsumexp(torch.stack(parts), 0)
 
-    def _log_mass(self, numbers: Tensor) -> Tensor:
-        rows = _bits(numbers, self.units).to(self.weights.dtype)
+    def _log_mass(self, rows: Tensor) -> Tensor:
         return torch.logsumexp(-self.free_energy(rows).double(), 0)
+
+
+def _check_units(units: int) -> None:
+    if not 0 <= units <= MOST_UNITS:
+        raise InputError(f"{units} units have {2.0**units:.2g} states: enumerate from 0 to {MOST_UNITS} units")
 
 
 def _bits(numbers: Tensor, units: int) -> Tensor:

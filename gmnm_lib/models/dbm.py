@@ -45,12 +45,7 @@ class DBM(nn.Module):
 
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` is nothing that this machine could have drawn."""
-        if x.shape[-1] != self.sizes[0] or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this DBM takes floats of shape (batch, {self.sizes[0]})"
-            )
-        if not bool(((x >= 0) & (x <= 1)).all()):
-            raise InputError(f"x reaches from {x.min():g} to {x.max():g}: scale it to [0, 1]")
+        _check(x, self.sizes[0], "DBM")
 
     def energy(self, state: Float[Tensor, "*batch units"]) -> Float[Tensor, "*batch"]:
         """E(x, h). It is linear in every unit, so that means in place of bits give E_q[E] of a factorised q."""
@@ -196,6 +191,10 @@ class ReplicatedRBM(nn.Module):
         if base is not None:
             self.visible_bias.data.copy_(base.clamp(0.01, 0.99).logit())
 
+    def check_data(self, v: Tensor) -> None:
+        """InputError where `v` is nothing that this machine could have drawn."""
+        _check(v, self.visible, "RBM")
+
     def propup(self, v: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
         """Means of p(h|v, ..., v), all visible copies equal."""
         return (self.hidden_bias + self.visible_copies * v @ self.weights).sigmoid()
@@ -238,6 +237,7 @@ def pretrain(
         raise InputError(
             f"sizes is {tuple(sizes)} for x of width {x.shape[-1]}: begin with it, then two or more layers"
         )
+    _check(x, sizes[0], "DBM")
     rbms, data, top = [], x, len(sizes) - 2
     for depth, (below, above) in enumerate(pairwise(sizes)):
         copies = {"visible_copies": 1 if depth == top else 2, "hidden_copies": 1 if depth == 0 else 2}
@@ -247,3 +247,12 @@ def pretrain(
         with torch.no_grad():
             data = flips(rbm.propup(data))
     return DBM.assemble(rbms, particles=particles).to(x)
+
+
+def _check(x: Tensor, width: int, machine: str) -> None:
+    if x.shape[-1] != width or not x.is_floating_point():
+        raise InputError(
+            f"x has shape {tuple(x.shape)} and type {x.dtype}: this {machine} takes floats of shape (batch, {width})"
+        )
+    if not bool(((x >= 0) & (x <= 1)).all()):
+        raise InputError(f"x reaches from {x.min():g} to {x.max():g}: scale it to [0, 1]")

@@ -1,7 +1,4 @@
-"""What has been measured: `benchmarks/results/*.json`, each written by the code that measured, and the tables made of them.
-
-python -m gmnm_lib.reproduce.results        renews the table in the README
-"""
+"""What has been measured: `benchmarks/results/*.json`, each written by the code that measured, and the tables made of them."""
 
 from __future__ import annotations
 

@@ -103,6 +103,26 @@ def test_transitions_keep_their_distribution(beta):
         assert off_by(path.transition(v, beta), exact) < 4
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
+def test_transitions_are_reversible(beta):
+    """Detailed balance, p(a) T(a, b) = p(b) T(b, a), of the kernel written out; and draws are the kernel's."""
+    rbm, n, base = random_rbm(3, 2), 40_000, torch.tensor([0.2, 0.5, 0.7]).double()
+    path, v, h = RBMPath(rbm, base), bits(3), bits(2)
+
+    def coins(logits, drawn):  # (rows, draws)
+        return torch.distributions.Bernoulli(logits=logits[:, None]).log_prob(drawn).sum(-1).exp()
+
+    up = coins(beta * (rbm.hidden_bias + v @ rbm.weights), h)
+    down = coins((1 - beta) * base.logit() + beta * (rbm.visible_bias + h @ rbm.weights.T), v)
+    kernel = (up @ down).detach()
+    flow = path.log_density(v, beta).detach().softmax(0)[:, None] * kernel
+    assert torch.allclose(flow, flow.T)
+    torch.manual_seed(6)
+    with torch.no_grad():
+        for start, exact in zip(v, kernel, strict=True):
+            assert off_by(path.transition(start.expand(n, -1), beta), exact) < 4.5
+
+
 def test_a_gaussian_path_begins_at_the_moments_of_the_data_and_ends_at_the_machine():
     rbm = random_rbm(3, 2, units="gaussian")
     mean, variance = torch.tensor([1.0, -2.0, 0.5]).double(), torch.tensor([0.5, 2.0, 1.0]).double()

@@ -5,7 +5,7 @@ import torch
 from pytest import approx
 
 from gmnm_lib.errors import InputError
-from gmnm_lib.evaluate.belief_network import log_evidence, posterior, posterior_marginals
+from gmnm_lib.evaluate.belief_network import log_evidence, log_joint, posterior, posterior_marginals
 from gmnm_lib.evaluate.enumeration import states
 from gmnm_lib.models.sbn import SBN
 
@@ -51,10 +51,26 @@ def test_no_factorial_q_holds_two_causes_that_compete():
     assert 0.6 < least < 0.7
 
 
-def test_a_chunk_at_a_time_gives_the_same_evidence():
+@pytest.mark.parametrize("chunk", [1, 40])
+def test_portions_of_the_states_give_the_same_evidence_joint_and_gradients(chunk):
     torch.manual_seed(0)
     model, x = SBN((4, 3, 2)).double(), states(4, dtype=torch.float64)
-    assert torch.equal(log_evidence(model, x, chunk=1), torch.cat([log_evidence(model, row[None]) for row in x]))
+    h = states(5, dtype=torch.float64)
+    joint = model.decode(h).log_prob(x[:, None]) + model.prior().log_prob(h)
+    torch.testing.assert_close(log_joint(model, x, chunk=chunk), joint)
+    torch.testing.assert_close(log_evidence(model, x, chunk=chunk), joint.logsumexp(-1))
+    parts = [*model.down.parameters(), model.top_bias]
+    found = torch.autograd.grad(log_evidence(model, x, chunk=chunk)[:3].sum(), parts)
+    torch.testing.assert_close(found, torch.autograd.grad(joint.logsumexp(-1)[:3].sum(), parts))
+
+
+def test_no_table_of_all_states_beside_all_visible_units_is_built(monkeypatch):
+    """2^10 states of 100 visible units are 102,400 numbers."""
+    model, asked = SBN((100, 10)), []
+    monkeypatch.setattr(model, "decode", lambda h: (asked.append(len(h)), SBN.decode(model, h))[1])
+    for ask in (log_evidence, log_joint):
+        ask(model, torch.zeros(3, 100), chunk=2**12)
+    assert max(asked) * 100 <= 2**12 and sum(asked) == 2 * 2**10
 
 
 @pytest.mark.parametrize(

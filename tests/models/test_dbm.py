@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gmnm_lib.data import load
 from gmnm_lib.errors import InputError
+from gmnm_lib.evaluate import deep
 from gmnm_lib.evaluate.annealing import ais, reverse_ais
 from gmnm_lib.evaluate.deep import DBMPath, log_likelihood, log_partition
 from gmnm_lib.evaluate.enumeration import states
@@ -53,6 +54,30 @@ def test_log_partition_and_likelihood_are_sums_over_all_states(sizes: tuple[int,
     assert torch.allclose(log_likelihood(dbm, states(sizes[0], dtype=torch.float64)), of_x)
 
 
+@pytest.mark.parametrize("sizes", [(4, 3, 3), (3, 2, 3, 2)])
+def test_portions_of_the_states_give_the_same_sums_and_gradients(sizes: tuple[int, ...], monkeypatch) -> None:
+    dbm, x = machine(sizes), states(sizes[0], dtype=torch.float64)
+    found = []
+    for chunk in (1, 50, 2**22):
+        monkeypatch.setattr(deep, "CHUNK", chunk)
+        log_p = log_likelihood(dbm, x)
+        found.append((log_p, *torch.autograd.grad(log_p[:3].sum(), list(dbm.parameters()))))
+    for portions in found[:2]:
+        torch.testing.assert_close(portions, found[2])
+
+
+def test_no_table_of_all_states_beside_all_units_is_built(monkeypatch) -> None:
+    """2^8 states of the odd layer beside all 212 units are 54,000 numbers, beside 300 images 77,000."""
+    dbm, asked = DBM((200, 8, 4)), []
+    honest = deep._summed
+    monkeypatch.setattr(deep, "CHUNK", 2**14)
+    monkeypatch.setattr(
+        deep, "_summed", lambda dbm, half, *more: (asked.append(len(half)), honest(dbm, half, *more))[1]
+    )
+    log_likelihood(dbm, torch.rand(300, 200).round())
+    assert max(asked) * 212 <= 2**14 and sum(asked) == 2 * 2**8
+
+
 def test_the_bound_rises_with_every_sweep_and_stays_below_the_likelihood() -> None:
     dbm = machine((4, 3, 3, 2), scale=1.5)
     x, log_z = states(4, dtype=torch.float64), log_partition(dbm)
@@ -83,8 +108,12 @@ def test_gibbs_steps_leave_the_distribution_as_it_is() -> None:
 def halves(dbm: DBM) -> tuple[Tensor, Tensor]:
     """Which (even, odd) half of the layers each state has, as numbers."""
     layers = dbm.layers(states(sum(dbm.sizes), dtype=torch.float64))
-    even, odd = (torch.cat(layers[parity::2], -1) for parity in (0, 1))
-    return tuple((half @ (2.0 ** torch.arange(half.shape[1]).double())).long() for half in (even, odd))  # type: ignore[return-value]
+    even, odd = (numbers_of(torch.cat(layers[parity::2], -1)) for parity in (0, 1))
+    return even, odd
+
+
+def numbers_of(half: Tensor) -> Tensor:
+    return (half @ (2.0 ** torch.arange(half.shape[1]).double())).long()
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -127,6 +156,28 @@ def test_samples_are_a_mixture_of_coins_with_the_images_probabilities() -> None:
 
     assert off(100) < 4
     assert off(0) > 10
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
+def test_an_annealing_transition_draws_from_a_reversible_kernel(beta: float) -> None:
+    """Its matrix from the conditionals of p_beta, E_beta with the weights beta W: p(a) T(a, b) = p(b) T(b, a)."""
+    dbm, n = machine((2, 2, 2, 1)), 40_000
+    scaled = machine((2, 2, 2, 1))
+    for weights in scaled.weights:
+        weights.data.mul_(beta)
+    even, odd = halves(scaled)
+    joint = torch.zeros(16, 8, dtype=torch.float64)
+    joint[even, odd] = tempered(scaled, 1.0)
+    kernel = (joint / joint.sum(0)).T @ (joint / joint.sum(1, keepdim=True))  # p(even|odd) p(odd'|even)
+    flow = joint.sum(0)[:, None] * kernel
+    assert torch.allclose(flow, flow.T)
+    path, everything = DBMPath(dbm), states(3, dtype=torch.float64)
+    assert torch.allclose(path.log_density(everything, beta).softmax(0), joint.sum(0)[numbers_of(everything)])
+    torch.manual_seed(4)
+    for start in everything:
+        after = path.transition(start.expand(n, -1), beta)
+        exact = kernel[numbers_of(start[None])[0], numbers_of(everything)]
+        assert off_by(after, exact) < 4.5
 
 
 def test_annealing_is_within_its_error_bars_on_ten_machines() -> None:
@@ -250,6 +301,9 @@ def test_a_resumed_run_ends_as_the_unbroken_one_to_the_bit(tmp_path: Path) -> No
         (lambda: DBM(particles=0), "1 or more chains"),
         (lambda: DBM((4, 3, 2)).check_data(torch.rand(2, 5)), "shape"),
         (lambda: DBM((4, 3, 2)).check_data(2 * torch.ones(2, 4)), "scale"),
+        (lambda: ReplicatedRBM(4, 3).check_data(torch.rand(2, 5)), "RBM takes floats of shape"),
+        (lambda: train(ReplicatedRBM(4, 3), 2 * torch.ones(50, 4), epochs=1), "from 2 to 2: scale"),
+        (lambda: pretrain(-torch.ones(2, 4), (4, 3, 2), lambda rbm, data: None), "from -1 to -1: scale"),
         (lambda: log_partition(DBM((30, 30, 30))), "too many to enumerate"),
         (lambda: pretrain(torch.rand(2, 5), (4, 3, 2), train), "begin with it"),
     ],

@@ -14,6 +14,7 @@ from gmnm_lib.evaluate.enumeration import log_likelihood, log_partition, states
 from gmnm_lib.models.dbn import DBN, pretrain, upside_down
 from gmnm_lib.models.rbm import RBM
 from gmnm_lib.trainer import Trainer
+from tests.models.small_rbms import off_by
 
 X = states(4).double()
 
@@ -106,6 +107,49 @@ def test_wake_and_sleep_have_the_gradients_of_their_definitions():
     # Each entry averages 20,000 products of a bit and a number in [-1, 1]: a standard error of at most 1 / sqrt(20,000).
     for estimate, exact in zip(found, [dbn.generative[0].weight.grad, dbn.recognition[0].weight.grad], strict=True):
         assert float((estimate - exact).abs().max()) < 4 / 20_000**0.5
+
+
+@torch.no_grad()
+def test_samples_are_a_mixture_of_coins_with_the_images_probabilities():
+    """E[prod_i Bernoulli(x_i; mean_i)] = p(x) for every image x, of `down` from exact tops and of long chains alone."""
+    dbn, n = random_weights(DBN((4, 3, 2, 3))), 20_000
+    exact, p_top = dbn_log_likelihood(dbn, X).exp(), log_likelihood(dbn.top, states(2).double()).exp()
+    torch.manual_seed(1)
+
+    def off(means: torch.Tensor) -> float:
+        share = torch.distributions.Bernoulli(probs=means[:, None]).log_prob(X).sum(-1).exp()
+        return float(((share.mean(0) - exact).abs() / share.std(0) * n**0.5).max())
+
+    top = states(2).double()[torch.multinomial(p_top, n, replacement=True)]
+    assert off(dbn.down(top)) < 4
+    assert off_by(dbn.gibbs_step(top), p_top) < 4
+    assert off(dbn.sample(n, steps=100)) < 4
+    assert off(dbn.sample(n, steps=0)) > 10
+
+
+@torch.no_grad()
+def test_a_chain_starts_from_the_biases_of_the_top_rbms_lower_side():
+    dbn, n = random_weights(DBN((4, 3, 2))), 40_000
+    torch.manual_seed(2)
+    on = dbn.top.visible_bias.sigmoid()
+    assert ((dbn.start(n).mean(0) - on).abs() < 4 * (on * (1 - on) / n).sqrt()).all()
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_top_rbm_has_the_gradient_of_its_likelihood_on_the_aggregated_posterior(k):
+    """-E_q[log p(h_L-1)], by enumeration; the particles are exact draws, which k Gibbs steps leave exact."""
+    n, x = 40_000, X[[3, 5]]
+    dbn, h = random_weights(DBN((4, 3, 2), particles=n)), states(3).double()
+    torch.manual_seed(3)
+    with torch.no_grad():
+        p_top = log_likelihood(dbn.top, h).exp()
+        dbn.top.particles.copy_(h[torch.multinomial(p_top, n, replacement=True)])
+        q = dbn.encode(x).log_prob(h[:, None]).exp().mean(1)  # (states,)
+    exact = torch.autograd.grad(-(q * log_likelihood(dbn.top, h)).sum(), list(dbn.top.parameters()))
+    found = torch.autograd.grad(dbn.loss(x.repeat(n // 2, 1), k=k).total, list(dbn.top.parameters()))
+    # Each entry is the difference of two means of n numbers in [0, 1], each with a standard error of at most 1 / 2 sqrt(n).
+    for estimate, truth in zip(found, exact, strict=True):
+        assert float((estimate - truth).abs().max()) < 4 * (0.5 / n) ** 0.5
 
 
 def test_pretraining_and_fine_tuning_raise_the_exact_likelihood_of_digits():
