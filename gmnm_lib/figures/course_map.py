@@ -52,7 +52,7 @@ SYSTEMS = (
     System("VHRED", "06_sentences_and_dialogue", *VARIATIONAL),
     System("DRAW", "07_draw", (1, 3, 4), (0, 1, 2, 3, 4)),
     System("DAE", "08_denoising_autoencoders_and_scores", (), (0, 1, 3)),
-    System("contractive autoencoder", "08_denoising_autoencoders_and_scores", (), (0, 3)),
+    System("contractive AE", "08_denoising_autoencoders_and_scores", (), (0, 3)),
     System("DAE chain", "09_sampling_with_denoisers", (), (0, 1, 3, 4)),
     System("GSN", "10_generative_stochastic_networks", (0,), (0, 1, 3, 4)),
     System("stacked DAE", "10_generative_stochastic_networks", (), (0, 1, 3)),
@@ -63,7 +63,7 @@ SYSTEMS = (
 )
 
 LEFT, BOX = 22.0, 15.0  # per cent of the width: where the graphical end begins, and a box
-HEAD, ROW = 30, 42  # pixels
+HEAD, ROW = 30, 40  # pixels
 
 
 def course_map() -> HTML:
