@@ -62,7 +62,7 @@ SYSTEMS = (
     System("diffusion", "11_open_questions", (1, 3), (0, 1, 3, 4)),
 )
 
-LEFT, BOX = 22.0, 15.0  # per cent of the width: where the graphical end begins, and a box
+LEFT, BOX = 22.0, 17.0  # per cent of the width: where the graphical end begins, and a box
 HEAD, ROW = 30, 40  # pixels
 
 
@@ -120,5 +120,5 @@ def _box(system: System, x: float, y: float, colour: str) -> str:
         f'<a href="{system.lecture}.ipynb" title="{html.escape(chr(10).join([system.name, *traits]))}" style="position:absolute;'
         f"left:{x:.1f}%;top:{y}px;width:{BOX}%;height:{ROW - 6}px;box-sizing:border-box;border:2px solid {colour};"
         f"border-radius:5px;background-color:{PAPER};color:{INK};text-align:center;text-decoration:none;font-size:11px;"
-        f'line-height:16px"><b style="font-weight:normal">{html.escape(system.name)}</b><br/>{halves}</a>'
+        f'line-height:16px"><b style="font-weight:normal;white-space:nowrap">{html.escape(system.name)}</b><br/>{halves}</a>'
     )
