@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.browser.lab import CHROMIUM, lab
@@ -80,7 +81,8 @@ def test_the_page_reports_no_error_of_ours(lecture):
 
 def test_restarting_the_kernel_leaves_nothing_of_a_running_training(lecture):
     lecture.click("Start")
-    before = lecture.run_code("import os; print(os.getpid())")
+    before = psutil.Process(int(lecture.run_code("import os; print(os.getpid())")))
     lecture.restart_kernel()
-    assert lecture.run_code("import os; print(os.getpid())") != before
+    assert int(lecture.run_code("import os; print(os.getpid())")) != before.pid
+    before.wait(timeout=20)  # raises TimeoutExpired where it lives on
     assert int(lecture.run_code(LIVE_THREADS)) == 0
