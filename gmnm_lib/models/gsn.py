@@ -78,7 +78,8 @@ class GSN(nn.Module):
         """-log P(x|h) of `walkback` successive reconstructions, their mean, along the chain that starts at x.
 
         noise: probability of salt and pepper. hidden_noise: sigma of the noise before and after tanh, from h_2 upwards.
-        walkback: at least as many as hidden layers, or the upper ones never reach a reconstruction and do not learn.
+        walkback: with more than one hidden layer 2 or more, or the upper ones never reach a reconstruction and do not learn;
+        what h_3 has seen of x reaches one from 3 on.
         Gradients flow through all hidden states of the walk, and not through the drawn pixels between them.
         """
         corrupt = SaltAndPepper(noise).corrupt
@@ -119,8 +120,9 @@ class GSN(nn.Module):
         """A step with x clamped where `known`, (pixels,) or (chains, pixels), is true (Bengio 2014).
 
         The known pixels are corrupted on their way up like all others: they are given as x, not as x~.
-        InputError for a mask of another shape or type.
+        InputError for an x that `check_data` refuses, or a mask of another shape or type.
         """
+        self.check_data(x)
         if known.dtype != torch.bool or known.shape not in ((self.sizes[0],), tuple(x.shape)):
             raise InputError(
                 f"known has shape {tuple(known.shape)} and type {known.dtype}: give booleans of shape ({self.sizes[0]},) "

@@ -127,6 +127,15 @@ def test_upper_layers_learn_only_from_walks_long_enough(walkback, reached):
     assert sum(moved) == reached
 
 
+@pytest.mark.parametrize("walkback, reached", [(2, 2), (3, 3)])
+def test_what_the_third_layer_has_seen_reaches_the_third_reconstruction(walkback, reached):
+    """Without noise and bias h_3 is silent until it has seen an h_2 that has seen x."""
+    model = small()
+    model.biases[3].data.zero_()
+    model.loss(X, hidden_noise=0.0, walkback=walkback).total.backward()
+    assert sum(bool(weight.grad.abs().sum() > 0) for weight in model.weights) == reached
+
+
 def patterns(n: int):
     """Two pictures of 12 pixels, and one of 16 pixels flipped in each: the chain must keep both and little else."""
     two = torch.tensor([[1.0] * 6 + [0.0] * 6, [0.0] * 6 + [1.0] * 6])
@@ -198,6 +207,8 @@ def test_a_mask_of_another_shape_or_type_is_named(known):
         (lambda: small().chain_step(hidden_noise=-1.0), "hidden_noise is -1"),
         (lambda: small().start(X[:, :3]), r"\(batch, 6\)"),
         (lambda: small().start(X - 2), r"in \[0, 1\]"),
+        (lambda: small().inpainting_step(X[:, :3], torch.ones(3, dtype=torch.bool)), r"\(batch, 6\)"),
+        (lambda: small().inpainting_step(X - 2, torch.ones(6, dtype=torch.bool)), r"in \[0, 1\]"),
         (lambda: small().sample(X, steps=0), "steps is 0"),
     ],
 )

@@ -71,7 +71,6 @@ def test_pretraining_helps_where_labels_are_few():
     torch.manual_seed(0)
     plain = tuned(StackedDAE((64, 100, 100), 10))
     pretrained = tuned(pretrain(x, (64, 100, 100), trained(epochs=20)))
-    print(plain, pretrained)
     assert pretrained < plain - 0.05  # 200 test digits: one standard error is 0.03
 
 
