@@ -144,24 +144,25 @@ def patterns(n: int):
 
 
 def test_a_trained_chain_visits_both_patterns_and_paints_the_missing_half():
+    """All chains begin at the first. With much less noise in h_2 they hardly ever leave the one they fall into early on."""
     torch.manual_seed(0)
     two, data = patterns(2000)
     model = GSN((12, 30, 30))
-    knobs = {"hidden_noise": 0.5, "noise": 0.3}
+    knobs = {"hidden_noise": 2.0, "noise": 0.3}
     list(Trainer(model, data, batch_size=100, lr=1e-2, knobs=knobs, device="cpu").run(epochs=15))
     n = 400
-    step = model.chain_step(noise=0.8, hidden_noise=0.5)
+    step = model.chain_step(noise=0.8, hidden_noise=2.0)
     chain = Chain(step, model.start(two[:1].expand(n, -1)), seed=0)
-    mean = model.decode(chain[60].hidden).mean.round()
+    mean = model.decode(chain[150].hidden).mean.round()
     nearest = torch.cdist(mean, two).square()
-    assert float((nearest.min(1).values <= 1).float().mean()) > 0.8
-    assert 0.3 < float((nearest.argmin(1) == 1).float().mean()) < 0.7  # all began at the first
+    assert float((nearest.min(1).values <= 1).float().mean()) > 0.75
+    assert 0.35 < float((nearest.argmin(1) == 1).float().mean()) < 0.65
     known = torch.arange(12) % 2 == 0
     halves = two.repeat_interleave(100, 0)
-    painting = model.inpainting_step(halves, known, noise=0.3, hidden_noise=0.5)
+    painting = model.inpainting_step(halves, known, noise=0.3, hidden_noise=2.0)
     painted = Chain(painting, model.start(torch.rand(200, 12).round()), seed=1)[20].visible
     assert bool((painted[:, known] == halves[:, known]).all())
-    assert float((painted == halves)[:, ~known].float().mean()) > 0.8  # of 15 / 16 at best
+    assert float((painted == halves)[:, ~known].float().mean()) > 0.7  # of 15 / 16 at best, and half by chance
 
 
 def test_training_resumes_bit_by_bit(tmp_path):
