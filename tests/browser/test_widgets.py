@@ -1,4 +1,4 @@
-"""In a real JupyterLab a reader draws on the pad, paints over a picture, types a text and hears a sound follow a slider."""
+"""In a real JupyterLab a reader draws, paints, types, hears a sound follow a slider, and opens lectures on the map."""
 
 import nbformat
 import pytest
@@ -33,6 +33,7 @@ letters""",
 heights = explore(lambda keys: digit(chord(keys).flatten(), (4, 88)), keys=Slider(1, 6, step=1, value=2))
 heights""",
     "follow(heights, lambda keys: listen(chord(keys)))",
+    "from gmnm_lib.figures.course_map import course_map\ncourse_map()",
 ]
 
 
@@ -42,6 +43,7 @@ def notebook(tmp_path_factory):
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(made, path)
+    nbformat.write(nbformat.v4.new_notebook(), path.with_name("02_models_in_both_families.ipynb"))
     with lab(path, height=1600) as opened:
         assert opened.run_all_cells() == []
         yield opened
@@ -110,3 +112,9 @@ def test_the_sound_follows_the_slider_and_can_be_played(notebook):
         "async (audio) => { audio.load(); await new Promise(done => audio.onloadedmetadata = done); return audio.duration; }"
     )
     assert seconds == pytest.approx(number(notebook, "listen(chord(3)).seconds"), rel=0.01)
+
+
+def test_a_box_of_the_map_opens_its_lecture(notebook):
+    notebook.page.get_by_role("link", name="RBM").click()
+    opened = "() => [...jupyterapp.shell.widgets('main')].some(one => one.title.label === '02_models_in_both_families.ipynb')"
+    notebook.page.wait_for_function(opened, timeout=20_000)
