@@ -107,7 +107,8 @@ REPRODUCTION = Reproduction(
     better="higher",
     unit="nats",
     task="MNIST with grey levels, 50,000 training and 10,000 test images",
-    estimator="Parzen windows around 10,000 pixel means, chains from training digits, sigma by validation (a poor metric: parzen.py)",
+    estimator="Parzen windows around 10,000 pixel means, chains from training digits, sigma by validation "
+    "(a poor metric: parzen.py)",
     profiles={
         "cpu": {
             "units": 1500,
