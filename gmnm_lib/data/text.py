@@ -5,8 +5,8 @@ batch = words.encode(["the cat sleeps", "the dog sleeps"])
 batch.tokens            # [[3, 4, 5], [3, 2, 5]]: there is no dog
 words.decode(batch)     # ["the cat sleeps", "the <unk> sleeps"]
 
-The tokeniser is one regular expression, and `Vocabulary.decode` is its rough inverse. A library's, such as NLTK's, would also
-know English contractions, abbreviations and emoticons, and give other words than the recorded figures count.
+The tokeniser is NLTK's for casual English: contractions stay whole, emoticons and dots... are words. `Vocabulary.decode` is its
+rough inverse.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from functools import cache, lru_cache
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from gmnm_lib.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+    from nltk.tokenize import TweetTokenizer
     from torch import Tensor
 
 END, START, UNKNOWN = 0, 1, 2  # </s>, which also pads: what follows a sentence's end is its end; <s>; <unk>
 SPECIAL = ("</s>", "<s>", "<unk>")
 
-_WORD = re.compile(r"<unk>|[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]")
 _NO_SPACE_BEFORE = re.compile(r" ([.,;:!?%)\]])")
 
 
 def tokenise(text: str | bytes, longest: int | None = None) -> list[str]:
-    """The words of a text, in lower case: runs of letters with apostrophes inside, numbers, and single punctuation marks.
+    """The words, numbers and punctuation marks of a text, in lower case but for emoticons.
 
-    An underscore parts words as a space does. A letter and its accent may be written as two characters: they are made one (NFC).
+    A letter and its accent may be written as two characters: they are made one (NFC).
     longest: words after that many are not looked for. InputError for bytes that are no UTF-8.
     """
     if isinstance(text, bytes):
@@ -42,8 +43,21 @@ def tokenise(text: str | bytes, longest: int | None = None) -> list[str]:
             text = text.decode("utf-8")
         except UnicodeDecodeError as error:
             raise InputError(f"the text is no UTF-8 (first at byte {error.start}): save it in that encoding") from None
-    found = _WORD.finditer(unicodedata.normalize("NFC", text.lower()).replace("’", "'"))
-    return [word[0] for word in islice(found, longest)]
+    pieces = unicodedata.normalize("NFC", text).replace("’", "'").split()
+    return list(islice(chain.from_iterable(map(_words_within, pieces)), longest))
+
+
+@lru_cache(maxsize=2**17)
+def _words_within(piece: str) -> tuple[str, ...]:
+    """The words of a text without spaces. Remembered: a hundred thousand turns consist of some ten thousand pieces."""
+    return tuple(_tokeniser().tokenize(piece))
+
+
+@cache
+def _tokeniser() -> TweetTokenizer:
+    from nltk.tokenize import TweetTokenizer
+
+    return TweetTokenizer(preserve_case=False)
 
 
 class Tokens(NamedTuple):
@@ -92,7 +106,7 @@ class Vocabulary:
 
     def __init__(self, words: Iterable[str]):
         self.words = (*SPECIAL, *dict.fromkeys(word for word in words if word not in SPECIAL))
-        self.numbers = {word: number for number, word in enumerate(self.words)}
+        self.numbers = {word: number for number, word in enumerate(self.words) if number >= UNKNOWN}  # no text has marks
 
     @classmethod
     def of(cls, sentences: Iterable[Sequence[str]], size: int) -> Vocabulary:

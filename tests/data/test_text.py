@@ -33,7 +33,8 @@ WORDS = Vocabulary(["the", "cat", "sleeps", "."])
         ("  \n", []),
         ("émile".encode(), ["émile"]),
         ("Cafe\u0301 A\u030angstro\u0308m", ["café", "ångström"]),
-        ("say _this_, snake_case and __", ["say", "this", ",", "snake", "case", "and"]),
+        ("Well... SHE'S here :-D", ["well", "...", "she's", "here", ":-D"]),
+        ("1,000 re-entries at 9:30 & 24/7", ["1,000", "re-entries", "at", "9:30", "&", "24/7"]),
     ],
 )
 def test_words_numbers_and_marks_are_told_apart(text, words):
@@ -52,6 +53,11 @@ def test_encoding_and_decoding_give_the_sentence_back():
     assert batch.mask.tolist() == [[True] * 4, [True, True, False, False]]
     assert WORDS.decode(batch) == ["the cat sleeps.", "the <unk>"]
     assert WORDS.encode(["the cat sleeps"], longest=2).lengths.tolist() == [2]
+
+
+def test_a_mark_that_is_typed_is_an_unknown_word():
+    """It would begin or end the sentence."""
+    assert WORDS.encode(["the <s> cat </s> sleeps <unk>"]).tokens.tolist() == [[3, 2, 4, 2, 5, 2]]
 
 
 def test_a_vocabulary_keeps_the_most_frequent_words():
