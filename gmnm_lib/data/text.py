@@ -102,11 +102,14 @@ class Dialogues(NamedTuple):
 
 
 class Vocabulary:
-    """Words and their numbers: `</s>` 0, `<s>` 1, `<unk>` 2, and then `words` in their order."""
+    """Words and their numbers: `</s>` 0, `<s>` 1, `<unk>` 2, and then `words` in their order.
+
+    `numbers` has no entry for the two marks: one that is typed is a word like any other.
+    """
 
     def __init__(self, words: Iterable[str]):
         self.words = (*SPECIAL, *dict.fromkeys(word for word in words if word not in SPECIAL))
-        self.numbers = {word: number for number, word in enumerate(self.words) if number >= UNKNOWN}  # no text has marks
+        self.numbers = {word: number for number, word in enumerate(self.words) if number >= UNKNOWN}
 
     @classmethod
     def of(cls, sentences: Iterable[Sequence[str]], size: int) -> Vocabulary:
