@@ -38,6 +38,18 @@ def test_one_step_after_another_gives_what_the_whole_sequence_gives(cell):
     torch.testing.assert_close(hidden_states(rnn, x[:, 2:], halfway), hidden_states(rnn, x)[:, 2:])
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_tanh_states_and_their_gradients_are_those_of_torchs_kernel(given):
+    torch.manual_seed(3)
+    rnn = recurrence("tanh", 3, 4).double()
+    x, start = (torch.randn(shape).double().requires_grad_() for shape in [(2, 5, 3), (2, 4)])
+    cotangent, leaves = torch.randn(2, 5, 4).double(), [x, *([start] if given else []), *rnn.parameters()]
+    ours, torchs = hidden_states(rnn, x, (start,) if given else None), rnn(x, start[None] if given else None)[0]
+    torch.testing.assert_close(ours, torchs)
+    expected = torch.autograd.grad((cotangent * torchs).sum(), leaves)
+    torch.testing.assert_close(torch.autograd.grad((cotangent * ours).sum(), leaves), expected)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_gates_are_the_elementwise_half_of_torchs_cell(cell):
     torch.manual_seed(1)
