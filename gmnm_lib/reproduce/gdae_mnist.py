@@ -38,7 +38,7 @@ def reproduce(run: Run) -> Outcome:
         run.train(stage, model, bits["train"], epochs=settings[f"{stage}_epochs"], **options)
 
         def measure(progress: Progress, model: DAE = model) -> dict[str, float]:
-            samples = _samples(run, model, run.to_device(bits["test"][:CHAINS]), progress)
+            samples = _samples(run, model, run.to_device(bits["train"][-CHAINS:]), progress)
             n = int(settings["examples"])
             x, validation = (run.to_device(part[:n]) for part in (data.test, data.valid))
             estimate = parzen(samples, x, validation=validation)
@@ -67,7 +67,7 @@ def reproduce(run: Run) -> Outcome:
 
 
 def _samples(run: Run, model: DAE, start: torch.Tensor, progress: Progress) -> torch.Tensor:
-    """Pixel means r(x~) along chains that start at test digits, every tenth step after a burn-in of fifty."""
+    """Pixel means r(x~) along chains that start at training digits, every tenth step after a burn-in of fifty."""
     steps, noise = int(run.settings["samples"]) // CHAINS, run.settings["noise"]
     chain = Chain(model.chain_step(noise), start, seed=run.seed, limit_bytes=2**33)
     means = []
@@ -87,7 +87,8 @@ REPRODUCTION = Reproduction(
     better="higher",
     unit="nats",
     task="MNIST, 50,000 training images cut at 1/2, 10,000 test images with grey levels",
-    estimator="Parzen windows around 10,000 pixel means, sigma on the validation set (a poor metric, see evaluate/parzen.py)",
+    estimator="Parzen windows around 10,000 pixel means, chains from training digits, sigma by validation "
+    "(a poor metric: parzen.py)",
     profiles={
         "cpu": {
             "units": 2000,

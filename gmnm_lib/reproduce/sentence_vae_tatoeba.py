@@ -127,14 +127,14 @@ REPRODUCTION = Reproduction(
     estimator=ESTIMATOR,
     profiles={
         "cpu": {
-            "words": 2000, "epochs": 3, "epochs_inputless": 5,
-            "batch_size": 64, "lr": 3e-3, "word_dropout": 0.25, "free_bits": 0.11,
-            "embedding": 128, "hidden": 256, "latent": 32, "test": 2000, "k": 100,
+            "words": 2000, "epochs": 3, "epochs_inputless": 6,
+            "batch_size": 64, "lr": 3e-3, "word_dropout": 0.25, "free_bits": 0.4,
+            "embedding": 128, "hidden": 256, "latent": 8, "test": 2000, "k": 100,
         },
         "gpu": {
             "words": 2000, "epochs": 10, "epochs_inputless": 40,
-            "batch_size": 64, "lr": 1e-3, "word_dropout": 0.25, "free_bits": 0.11,
-            "embedding": 256, "hidden": 512, "latent": 32, "test": 5000, "k": 100,
+            "batch_size": 64, "lr": 1e-3, "word_dropout": 0.25, "free_bits": 0.4,
+            "embedding": 256, "hidden": 512, "latent": 8, "test": 5000, "k": 100,
         },
         "trial": {
             "words": 2000, "epochs": 1, "epochs_inputless": 1,
