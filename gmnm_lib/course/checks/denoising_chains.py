@@ -1,21 +1,21 @@
 """The checks of exercise 09. The oracles go state by state, chain by chain and pixel by pixel, in float64.
 
-Sizes in the draws all differ: 4 states with 6 corrupted ones, chains of 5 states; 9 points of 3 dimensions, walks of 5 steps;
-7 examples of 8 pixels and 2 hidden units.
+Sizes in the draws all differ: 4 states with 6 corrupted ones and 5 shares, chains of 5 states; 9 points of 3 dimensions, walks
+of 5 steps; 7 examples of 8 pixels and 2 hidden units.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from gmnm_lib.course.checks import answer_of, compare, generators, passed
 
-STATES, CORRUPTED, LARGER = 4, 6, 5
+STATES, CORRUPTED, SHARES, LARGER = 4, 6, 5, 5
 POINTS, DIMENSIONS, STEPS = 9, 3, 5
 BATCH, PIXELS, HIDDEN = 7, 8, 2
 
@@ -128,36 +128,100 @@ def _leads(way: dict[int, int], x: int, root: int) -> bool:
     return x == root
 
 
-def langevin_step(function: object, *, seed: int | None = 0, draws: int = 5) -> None:
-    """Task 3, x + eta s + sqrt(2 eta) epsilon: (points, dimensions)."""
-    answer = answer_of(function, "langevin_step")
+def distances_to_data(function: object, *, seed: int | None = 0, draws: int = 5) -> None:
+    """Task 3, total variation to p of a chain whose conditional is a guess in part: (shares,)."""
+    answer = answer_of(function, "distances_to_data")
     for by in generators(seed, draws):
-        x, score, noise = (torch.randn(POINTS, DIMENSIONS, generator=by).double() for _ in range(3))
-        eta = 0.05 + 0.6 * float(torch.rand((), generator=by))
-        root = math.sqrt(2 * eta)
-        exact = x + eta * score + root * noise
+        corruption = torch.softmax(2 * torch.randn(STATES, CORRUPTED, generator=by).double(), 1)
+        p = torch.softmax(torch.randn(STATES, generator=by).double(), 0)
+        guess = torch.softmax(torch.randn(CORRUPTED, STATES, generator=by).double(), 1)
+        between = 0.1 + 0.8 * torch.rand(SHARES - 2, generator=by).double()
+        shares = torch.cat([torch.tensor([0.0]).double(), between, torch.tensor([1.0]).double()])
+        given = (corruption, p, guess, shares)
+        chains = _chains(*given)
+        comes_to = [_stationary(chain) for chain in chains]
+        exact = _apart(comes_to, p)
+        even = torch.full_like(p, 1 / STATES)
+        flat = [_stationary(chain) for chain in _chains(corruption, even, guess, shares)]
         mistakes = {
-            "the noise is too weak: its deviation is sqrt(2 eta)": x + eta * score + math.sqrt(eta) * noise,
-            "2 eta is the noise's variance: its deviation is sqrt(2 eta)": x + eta * score + 2 * eta * noise,
-            "eta is not the noise's deviation: it is sqrt(2 eta)": x + eta * score + eta * noise,
-            "the noise is not scaled: its deviation is sqrt(2 eta)": x + eta * score + noise,
-            "the noise is missing: this is an ascent, and ends on a mode": x + eta * score,
-            "the score is not scaled by eta": x + score + root * noise,
-            "the score is scaled by eta / 2, which goes with sqrt(eta): here it is eta": x
-            + 0.5 * eta * score
-            + root * noise,
-            "this is Langevin with step eta / 2: eta goes with sqrt(2 eta)": x
-            + 0.5 * eta * score
-            + math.sqrt(eta) * noise,
-            "the sign is flipped: the score leads up log p": x - eta * score + root * noise,
-            "the score is missing: this is a random walk": x + root * noise,
-            "this is the step alone: add x": eta * score + root * noise,
+            "half is missing: total variation is half the sum": 2 * exact,
+            "the shares are exchanged: the guess has a, the posterior 1 - a": _apart(
+                [_stationary(chain) for chain in _chains(corruption, p, guess, 1 - shares)], p
+            ),
+            "where the two chains come to is mixed: mix the conditionals, and ask where that one chain comes to": shares
+            * exact[-1],
+            "one step from p: let the chain run for good": _apart([p @ chain for chain in chains], p),
+            "the guess is mixed in before the posterior is normalised: normalise it first": _apart(
+                [_stationary(chain) for chain in _chains(*given, late=True)], p
+            ),
+            "the posterior lacks the prior: P(x|x~) is proportional to C(x~|x) p(x)": _apart(flat, p),
+            "this is the distance to where the guess alone comes to: measure to p": _apart(comes_to, comes_to[-1]),
+            "this is the squared distance: sum the absolute differences": _summed(
+                comes_to, p, lambda a, b: (a - b) ** 2
+            ),
+            "this is half the squared distance: sum the absolute differences": _summed(
+                comes_to, p, lambda a, b: 0.5 * (a - b) ** 2
+            ),
+            "this is the largest difference: sum them": torch.stack([(pi - p).abs().max() for pi in comes_to]),
+            "averaged over the states: sum over them": exact / STATES,
+            "averaged over the states, and half is missing: total variation is half the sum": 2 * exact / STATES,
+            "the differences cancel: take their absolute values before the sum": torch.zeros_like(exact),
+            "this is KL(p||pi): total variation is half the sum of absolute differences": _summed(
+                comes_to, p, lambda a, b: b * math.log(b / a)
+            ),
+            "this is KL(pi||p): total variation is half the sum of absolute differences": _summed(
+                comes_to, p, lambda a, b: a * math.log(a / b)
+            ),
+            "this is where the chains come to: return the distances to p": torch.stack(comes_to),
         }
-        shapes: dict[tuple[int, ...], str] = {(POINTS,): "keep the dimensions", (DIMENSIONS,): "keep the points"}
-        layout = "(points, dimensions)"
-        found = answer(x, score, eta, noise)
-        compare(answer.name, found, exact, layout=layout, mistakes=mistakes, shapes=shapes)
-    passed(answer.name, f"on {draws} random draws")
+        shapes = {
+            (): "one number for each share",
+            (STATES,): "one number for each share: sum over the states",
+            (SHARES, STATES): "sum over the states",
+            (STATES, SHARES): "sum over the states",
+            (SHARES, STATES, STATES): "find where each of these chains comes to, and sum over the states",
+            (SHARES, 1): "drop the second dimension",
+        }
+        hint = "mix the conditionals, corrupt and reconstruct by the mixture, and measure its stationary distribution"
+        found = answer(*given)
+        compare(answer.name, found, exact, layout="(shares,)", mistakes=mistakes, shapes=shapes, otherwise=hint)
+    weak = torch.full((STATES, CORRUPTED), 0.001 / (CORRUPTED - 1)).double()
+    weak.diagonal()[:] = 0.999
+    p = torch.tensor([0.1, 0.2, 0.3, 0.4]).double()
+    guess = torch.tensor([0.7, 0.1, 0.1, 0.1]).double().expand(CORRUPTED, -1).clone()
+    given = (weak, p, guess, torch.tensor([0.0, 0.0005, 0.5]).double())
+    exact = _apart([_stationary(chain) for chain in _chains(*given)], p)
+    hint = "a chain that hardly moves is not to be waited for: solve pi T = pi as in task 2"
+    compare(answer.name, answer(*given), exact, layout="(shares,)", mistakes={}, otherwise=hint)
+    passed(answer.name, f"on {draws} random denoisers, and on a chain that hardly moves")
+
+
+def _chains(corruption: Tensor, p: Tensor, guess: Tensor, shares: Tensor, *, late: bool = False) -> list[Tensor]:
+    """The matrix of each chain, entry by entry; `late`: the mixture is normalised, not the posterior."""
+    c, prior, g = corruption.tolist(), p.tolist(), guess.tolist()
+    found = []
+    for share in shares.tolist():
+        conditional = []
+        for k in range(CORRUPTED):
+            joint = [c[x][k] * prior[x] for x in range(STATES)]
+            total = 1.0 if late else math.fsum(joint)
+            row = [(1 - share) * joint[x] / total + share * g[k][x] for x in range(STATES)]
+            conditional.append([value / math.fsum(row) for value in row])
+        matrix = [
+            [math.fsum(a * row[y] for a, row in zip(r, conditional, strict=True)) for y in range(STATES)] for r in c
+        ]
+        found.append(torch.tensor(matrix).double())
+    return found
+
+
+def _apart(found: Sequence[Tensor], p: Tensor) -> Tensor:
+    """Total variation between each and p."""
+    return _summed(found, p, lambda a, b: 0.5 * abs(a - b))
+
+
+def _summed(found: Sequence[Tensor], p: Tensor, term: Callable[[float, float], float]) -> Tensor:
+    sums = [math.fsum(term(a, b) for a, b in zip(one.tolist(), p.tolist(), strict=True)) for one in found]
+    return torch.tensor(sums).double()
 
 
 def acceptance(function: object, *, seed: int | None = 0, draws: int = 5) -> None:

@@ -1,7 +1,6 @@
 """Right answers pass, each known mistake is told from the others, and the oracles agree with the library."""
 
 import itertools
-import math
 
 import pytest
 import torch
@@ -36,8 +35,34 @@ def walked(t, steps):
     return torch.linalg.matrix_power(t, steps).mean(0)
 
 
-def langevin(x, s, eta, noise, *, drift=1.0, deviation=lambda eta: math.sqrt(2 * eta)):
-    return x + drift * eta * s + deviation(eta) * noise
+def mixed(c, p, g, a):
+    """Chains (shares, states, states)."""
+    return torch.stack([(1 - share) * transition(c, p) + share * c @ g for share in a])
+
+
+def come_to(*given):
+    return torch.stack([stationary(t) for t in mixed(*given)])
+
+
+def by_conditionals(c, p, g, a, *, first=lambda joint: joint / joint.sum(0)):
+    """By the library's total variation, the mixture normalised last."""
+    posterior = first(c * p[:, None]).T
+    mixtures = [(1 - share) * posterior + share * g for share in a]
+    chains = [library.transition_matrix(c, m / m.sum(1, keepdim=True)) for m in mixtures]
+    return library.total_variation(torch.stack([library.stationary(t).distribution for t in chains]), p)
+
+
+def apart(pi, p):
+    return 0.5 * (pi - p).abs().sum(-1)
+
+
+def distances(c, p, g, a):
+    return apart(come_to(c, p, g, a), p)
+
+
+def by_walking(c, p, g, a):
+    """Waits for the chain."""
+    return torch.stack([apart(walked(t, 1000), p) for t in mixed(c, p, g, a)])
 
 
 def log_q(to, start, score, eta, *, width=4.0):
@@ -97,7 +122,8 @@ RIGHT = [
     (check.stationary, stationary),
     (check.stationary, by_eigenvectors),
     (check.stationary, lambda t: library.stationary(t).distribution),
-    (check.langevin_step, langevin),
+    (check.distances_to_data, distances),
+    (check.distances_to_data, lambda *given: by_conditionals(*given).numpy()),
     (check.acceptance, acceptance),
     (check.acceptance, lambda *a: torch.minimum(log_ratio(*a), torch.zeros(())).exp()),
     (check.walkback, walkback),
@@ -149,18 +175,32 @@ WRONG = {
         (lambda t: 1.1 * stationary(t), "right shape, wrong values \\(expected"),
         (lambda t: torch.linalg.matrix_power(t, 2**40)[0], "goes around in a circle"),
     ],
-    check.langevin_step: [
-        (lambda *a: langevin(*a, deviation=math.sqrt), "the noise is too weak"),
-        (lambda *a: langevin(*a, deviation=lambda eta: 2 * eta), "2 eta is the noise's variance"),
-        (lambda *a: langevin(*a, deviation=lambda eta: eta), "eta is not the noise's deviation"),
-        (lambda *a: langevin(*a, deviation=lambda eta: 1), "the noise is not scaled"),
-        (lambda *a: langevin(*a, deviation=lambda eta: 0), "this is an ascent"),
-        (lambda x, s, eta, n: langevin(x, s / eta, eta, n), "the score is not scaled by eta"),
-        (lambda *a: langevin(*a, drift=0.5), "scaled by eta / 2"),
-        (lambda *a: langevin(*a, drift=0.5, deviation=math.sqrt), "this is Langevin with step eta / 2"),
-        (lambda *a: langevin(*a, drift=-1.0), "the sign is flipped"),
-        (lambda *a: langevin(*a, drift=0.0), "this is a random walk"),
-        (lambda x, *a: langevin(x, *a) - x, "this is the step alone"),
+    check.distances_to_data: [
+        (lambda *given: 2 * distances(*given), "half is missing"),
+        (lambda c, p, g, a: distances(c, p, g, 1 - a), "the shares are exchanged"),
+        (lambda c, p, g, a: a * distances(c, p, g, torch.ones_like(a)), "where the two chains come to is mixed"),
+        (lambda c, p, g, a: apart(p @ mixed(c, p, g, a), p), "one step from p"),
+        (lambda *given: by_conditionals(*given, first=lambda joint: joint), "before the posterior is normalised"),
+        (lambda c, p, g, a: apart(come_to(c, torch.ones_like(p), g, a), p), "lacks the prior"),
+        (lambda *given: apart(come_to(*given), come_to(*given)[-1]), "the guess alone comes to"),
+        (lambda c, p, g, a: (come_to(c, p, g, a) - p).square().sum(1), "this is the squared distance"),
+        (lambda c, p, g, a: (come_to(c, p, g, a) - p).square().sum(1) / 2, "half the squared distance"),
+        (lambda c, p, g, a: (come_to(c, p, g, a) - p).abs().amax(1), "the largest difference"),
+        (lambda c, p, g, a: 0.5 * (come_to(c, p, g, a) - p).abs().mean(1), "averaged over the states: sum"),
+        (lambda c, p, g, a: (come_to(c, p, g, a) - p).abs().mean(1), "averaged over the states, and half"),
+        (lambda c, p, g, a: 0.5 * (come_to(c, p, g, a) - p).sum(1).abs(), "the differences cancel"),
+        (lambda c, p, g, a: (p * (p / come_to(c, p, g, a)).log()).sum(1), "this is KL\\(p\\|\\|pi\\)"),
+        (
+            lambda c, p, g, a: (come_to(c, p, g, a) * (come_to(c, p, g, a) / p).log()).sum(1),
+            "this is KL\\(pi\\|\\|p\\)",
+        ),
+        (come_to, "this is where the chains come to"),
+        (lambda c, p, g, a: 0.5 * (come_to(c, p, g, a) - p).abs(), "sum over the states"),
+        (lambda *given: distances(*given)[:, None], "drop the second dimension"),
+        (mixed, "find where each of these chains comes to"),
+        (lambda *given: distances(*given)[-1], "one number for each share"),
+        (lambda *given: 1.1 * distances(*given), "right shape, wrong values \\(expected"),
+        (by_walking, "a chain that hardly moves"),
     ],
     check.acceptance: [
         (lambda *a: log_ratio(*a).exp(), "the minimum with 1"),
@@ -230,6 +270,23 @@ def test_the_oracles_of_the_chain_agree_with_the_library():
     matrix = check._transition(corruption, p)
     torch.testing.assert_close(matrix, library.transition_matrix(corruption, library.posterior(corruption, p)))
     torch.testing.assert_close(check._stationary(matrix), p)  # theorem 1
+
+
+def test_the_oracle_of_the_distances_begins_anew_at_a_guess_that_does_not_look_at_the_corrupted_input():
+    """pi_a = sum_k a (1 - a)^k q T^k; and a guess of p itself costs nothing, at any share."""
+    by = torch.Generator().manual_seed(4)
+    corruption = torch.softmax(torch.randn(check.STATES, check.CORRUPTED, generator=by).double(), 1)
+    p, q = torch.softmax(torch.randn(2, check.STATES, generator=by).double(), 1)
+    a = torch.tensor([0.0, 0.3, 1.0]).double()
+    chains = check._chains(corruption, p, q.expand(check.CORRUPTED, -1), a)
+    power, series = torch.eye(check.STATES).double(), torch.zeros(check.STATES).double()
+    for k in range(200):
+        series += 0.3 * 0.7**k * q @ power
+        power = power @ transition(corruption, p)
+    for chain, comes_to in zip(chains, (p, series, q), strict=True):
+        torch.testing.assert_close(check._stationary(chain), comes_to)
+    kept = [check._stationary(t) for t in check._chains(corruption, p, p.expand(check.CORRUPTED, -1), a)]
+    torch.testing.assert_close(check._apart(kept, p), torch.zeros(3).double())
 
 
 def test_the_oracle_of_the_walk_agrees_with_the_librarys_step():

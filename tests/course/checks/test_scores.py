@@ -39,6 +39,10 @@ def denoiser(x, sigma, weights, means, variances, *, blur=1.0, d=check.DIMENSION
     return (share[..., None] * (means + pull * shrink * (x[:, None] - means))).sum(1)
 
 
+def score_of(x, sigma, *a):
+    return (denoiser(x, sigma, *a) - x) / sigma**2
+
+
 def mixture_score(x, weights, means, variances):
     return GaussianMixture(weights, means, variances).score(x)
 
@@ -64,6 +68,55 @@ def energy(scores, path, *, left=0.5, right=0.5):
     return torch.cat([torch.zeros(1), pieces.cumsum(0)])
 
 
+def heart(n, sigma, examples, *, width=0.0):
+    """The examples' own score at n."""
+    equal = torch.full((len(examples),), 1 / len(examples)).double()
+    return score_of(n, sigma, equal, examples, width * torch.ones_like(equal))
+
+
+def nearest(n, sigma, examples):
+    return (examples[torch.cdist(n, examples).argmin(1)] - n) / sigma**2
+
+
+def middle(n, sigma, examples):
+    return (examples.mean(0) - n) / sigma**2
+
+
+def over(a, b):
+    return a.square().sum() / b.square().sum()
+
+
+def mean_square(a, _):
+    return a.square().sum(1).mean()
+
+
+def memory(examples, x, noise, sigmas, *mixture, at=lambda s: s, field=heart, exact=score_of, below=None, divide=over):
+    """`below`: what is divided by in place of the exact score."""
+    shares = []
+    for sigma in sigmas.tolist():
+        n = x + at(sigma) * noise
+        score = exact(n, sigma, *mixture) if exact else -noise / sigma
+        shares.append(divide(field(n, sigma, examples) - score, below(n, sigma, *mixture) if below else score))
+    return torch.stack(shares)
+
+
+def by_reconstructions(examples, x, noise, sigmas, *mixture, divide=over):
+    """The widths' sigma^2 cancels."""
+    shares = []
+    for sigma in sigmas:
+        n = x + sigma * noise
+        logits = -torch.cdist(n, examples).square() / (2 * sigma**2)
+        exact = GaussianMixture(*mixture).denoise(n, sigma)
+        shares.append(divide(logits.softmax(1) @ examples - exact, exact - n))
+    return torch.stack(shares)
+
+
+def underflowing(n, sigma, examples):
+    """Densities as they are."""
+    chances = (-torch.cdist(n, examples).square() / (2 * sigma**2)).exp()
+    return (chances @ examples / chances.sum(1, keepdim=True) - n) / sigma**2
+
+
 def matching(x, corrupted, r, sigma, *, bugs=()):
     score = (r - corrupted) / (sigma if "scale" in bugs else sigma**2)
     target = (corrupted - x if "target" in bugs else x - corrupted) / sigma**2
@@ -79,6 +132,8 @@ RIGHT = [
     (check.denoising_loss, loss),
     (check.denoising_loss, lambda x, n, *a: (F.softplus(logits(n, *a)) - x * logits(n, *a)).sum(-1)),
     (check.energy_along, energy),
+    (check.memory_error, memory),
+    (check.memory_error, lambda *a: by_reconstructions(*a).numpy()),
     (check.mended_score_matching, matching),
     (check.mended_score_matching, lambda x, n, r, s: (r - x).square().sum(1) / (2 * s**4)),
 ]
@@ -99,10 +154,6 @@ TASKS = list(dict.fromkeys(task for task, _ in RIGHT))
 def test_every_task_tells_what_is_no_answer_at_all(task, function, hint):
     with pytest.raises(CheckFailed, match=hint):
         task(function)
-
-
-def score_of(x, sigma, *a):
-    return (denoiser(x, sigma, *a) - x) / sigma**2
 
 
 WRONG = {
@@ -176,6 +227,49 @@ WRONG = {
         (lambda s, x: energy(s, torch.arange(len(x))[:, None].expand_as(x)), "all steps are taken alike"),
         (lambda s, x: 1.1 * energy(s, x), "right shape, wrong values \\(expected"),
     ],
+    check.memory_error: [
+        (lambda *a: memory(*a, at=lambda s: 0.0), "asked at the clean x"),
+        (lambda *a: memory(*a, at=math.sqrt), "not the variance sigma"),
+        (lambda *a: memory(*a, at=lambda s: s**2), "not sigma\\^2"),
+        (lambda *a: memory(*a, divide=mean_square), "this is the squared error of the scores"),
+        (lambda *a: memory(*a, divide=lambda a, _: a.square().sum()), "this is the sum of squared errors"),
+        (lambda *a: memory(*a, divide=lambda a, _: a.square().mean()), "the mean over points and dimensions"),
+        (lambda *a: by_reconstructions(*a, divide=mean_square), "the squared error of the reconstructions"),
+        (lambda *a: by_reconstructions(*a, divide=lambda a, _: a.square().sum()), "sum over the reconstructions"),
+        (
+            lambda *a: memory(*a, divide=lambda a, b: (a.square().sum(1) / b.square().sum(1)).mean()),
+            "one share for each point, averaged",
+        ),
+        (
+            lambda *a: memory(*a, divide=mean_square) / memory(*a, divide=mean_square, exact=lambda n, *_: 0 * n),
+            "not of the one that was learned",
+        ),
+        (lambda *a: memory(*a, exact=None), "or with grad log C"),
+        (lambda *a: memory(*a, exact=None, below=score_of), "the numerator compares with the clean x"),
+        (
+            lambda *a: memory(*a, exact=lambda n, _, *mixture: mixture_score(n, *mixture)),
+            "the exact score is that of p:",
+        ),
+        (lambda e, x, *a: memory(x, x, *a), "the fresh points are remembered"),
+        (lambda *a: memory(*a, field=nearest), "this is the nearest example"),
+        (lambda *a: memory(*a, field=middle), "every example counts alike"),
+        (lambda *a: memory(*a, field=lambda n, s, e: heart(n, s, e, width=s**2)), "a width sigma of their own"),
+        (lambda *a: 1 - memory(*a), "what is left of 1"),
+        (lambda *a: memory(*a).sqrt(), "this is the root"),
+        (lambda *a: memory(*a).mean(), "averaged over the widths"),
+        (lambda *a: memory(*a)[:, None], "drop the second dimension"),
+        (lambda *a: memory(*a)[0], "one number for each sigma"),
+        (
+            lambda *a: memory(*a, divide=lambda a, b: a.square().sum(1) / b.square().sum(1)),
+            "sum over the points, above",
+        ),
+        (
+            lambda *a: memory(*a, divide=lambda a, b: a.square().sum(0) / b.square().sum(0)),
+            "sum over the dimensions as",
+        ),
+        (lambda *a: 1.1 * memory(*a), "right shape, wrong values \\(expected"),
+        (lambda *a: memory(*a, field=underflowing), "every density is zero"),
+    ],
     check.mended_score_matching: [
         *[
             (lambda *a, bugs=bugs: matching(*a, bugs=bugs), "; and ".join(hints))
@@ -231,3 +325,13 @@ def test_the_oracle_of_the_energy_is_exact_where_the_score_is_linear():
     found = check._summed(check._pieces(path, -path, (0.5, 0.5)))
     torch.testing.assert_close(found, library.energy_along(lambda x: -x, path))
     torch.testing.assert_close(found, 0.5 * (path.square().sum(1) - path[0].square().sum()))
+
+
+def test_the_oracle_of_the_memory_agrees_with_the_librarys_denoiser_of_a_mixture_without_width():
+    by = torch.Generator().manual_seed(2)
+    x, examples = torch.randn(9, 3, generator=by).double(), torch.randn(8, 3, generator=by).double()
+    sharp = GaussianMixture(torch.ones(8).double() / 8, examples, torch.full((8,), 1e-12).double())
+    torch.testing.assert_close(check._remembered(x, 0.7, examples), sharp.denoise(x, 0.7))
+    found = check._share([sharp.smoothed(0.7).score(x)], [-x])
+    exact = library.score_error(sharp.smoothed(0.7).score, lambda x: -x, x).relative
+    assert float(found) == pytest.approx(exact)
