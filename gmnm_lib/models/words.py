@@ -15,6 +15,8 @@ from gmnm_lib.data.text import END, START, UNKNOWN, Tokens, check_tokens
 from gmnm_lib.errors import InputError
 from gmnm_lib.recurrences import Cell, State, at_rest, hidden_states, one_step, recurrence
 
+ROUND = 64  # words come to the softmax in multiples of it: oneDNN compiles, and keeps, a product for each size that it meets
+
 
 class WordDecoder(nn.Module):
     """A recurrent layer between an embedding and a softmax.
@@ -62,7 +64,8 @@ class WordDecoder(nn.Module):
             loss = F.cross_entropy(self.logits(h).flatten(0, 1), after.flatten(), reduction="none")
             return -(loss.view_as(after) * counted).sum(1)
         real = counted.flatten().nonzero().squeeze(1)
-        loss = F.cross_entropy(self.logits(h.flatten(0, 1)[real]), after.flatten()[real], reduction="none")
+        rows = F.pad(real, (0, -len(real) % ROUND))
+        loss = F.cross_entropy(self.logits(h.flatten(0, 1)[rows]), after.flatten()[rows], reduction="none")[: len(real)]
         return -loss.new_zeros(len(tokens)).index_add(0, real // after.shape[1], loss)
 
     def logits(self, h: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from pytest import approx
 
 from gmnm_lib.data.text import END, START, UNKNOWN, Tokens, pad_tokens
 from gmnm_lib.errors import InputError
-from gmnm_lib.models.words import WordDecoder, as_tokens, beam_search, draw_words, with_dropout
+from gmnm_lib.models.words import ROUND, WordDecoder, as_tokens, beam_search, draw_words, with_dropout
 
 FORMS = {
     "lstm": {},
@@ -63,6 +63,17 @@ def test_padding_changes_neither_log_prob_nor_gradient(form):
         found.append((log_p.detach(), *(p.grad.clone() for p in decoder.parameters())))
     for short, long in zip(*found, strict=True):
         torch.testing.assert_close(short, long, rtol=1e-9, atol=1e-12)
+
+
+def test_the_softmax_meets_few_sizes():
+    """oneDNN keeps what it compiles for a product of each size: a gigabyte in a few hundred steps, were there a size a batch."""
+    decoder, sizes = small(), set()
+    decoder.to_words.register_forward_pre_hook(lambda module, given: sizes.add(len(given[0])))
+    for longest in range(1, 40):
+        lengths = torch.randint(1, longest + 1, (3,))
+        batch = Tokens(torch.full((3, int(lengths.max())), 3), lengths)
+        decoder.log_prob(batch, condition("lstm"))
+    assert sizes == {ROUND, 2 * ROUND}
 
 
 def test_the_probabilities_of_all_sentences_sum_to_one():
