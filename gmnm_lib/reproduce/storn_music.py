@@ -118,9 +118,7 @@ def of_music(
     )
 
 
-JSB: Settings = {
-    "crop": 64, "epochs": 1400, "rounds": 40, "batch_size": 20, "lr": 4e-3, "weight_decay": 0.1, "hidden": 300
-}  # fmt: skip
+JSB: Settings = {"crop": 64, "epochs": 1500, "rounds": 40, "batch_size": 20, "lr": 4e-3, "weight_decay": 0.1}
 LONG: Settings = {"crop": 100, "epochs": 90, "rounds": 30, "batch_size": 32, "lr": 3e-3, "weight_decay": 0.1}
 PIANO: Settings = {**LONG, "epochs": 220}
 
@@ -128,7 +126,7 @@ REPRODUCTIONS = {
     found.name: found
     for found in (
         of_music("storn-jsb", "jsb", "JSB chorales", 6.91, 7.0, JSB),
-        of_music("storn-nottingham", "nottingham", "Nottingham", 2.85, 3.0, {**LONG, "epochs": 140}),
+        of_music("storn-nottingham", "nottingham", "Nottingham", 2.85, 3.0, {**LONG, "epochs": 190}),
         of_music("storn-piano", "piano-midi", "Piano-midi.de", 7.13, 7.6, PIANO),
         of_music("storn-muse", "musedata", "MuseData", 6.16, 6.9, {**LONG, "epochs": 65}),
     )
