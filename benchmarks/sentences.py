@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from benchmarks.record import speed
+from gmnm_lib import hardware
 from gmnm_lib.data.text import START, Tokens, by_length
 from gmnm_lib.models.sentence_vae import SentenceVAE
 from gmnm_lib.trainer import MakeOptimizer, adam
@@ -78,9 +79,13 @@ def disagreement() -> float:
 
 
 def one_pass(
-    loss: Callable[[SentenceVAE, Tokens], Tensor], order: Tensor, data: Tokens, optimizer: MakeOptimizer
+    loss: Callable[[SentenceVAE, Tokens], Tensor],
+    order: Tensor,
+    data: Tokens,
+    optimizer: MakeOptimizer,
+    path: hardware.Matmul = "default",
 ) -> Callable[[], float]:
-    """A function that trains on all batches of `order`, and gives the microseconds a token of it took."""
+    """A function that trains on all batches of `order`, and gives the microseconds a token of it took. path: of its products."""
     vae = model()
     descent = optimizer(vae.parameters(), 1e-3)
 
@@ -89,7 +94,8 @@ def one_pass(
         for rows in order.split(BATCH):
             batch = data.select(rows)
             descent.zero_grad()
-            loss(vae, batch).backward()
+            with hardware.matmul(path):
+                loss(vae, batch).backward()
             descent.step()
             tokens += int(batch.lengths.sum()) + len(rows)
         return 1e6 * (time.perf_counter() - start) / tokens
@@ -109,7 +115,8 @@ def main(arguments: list[str] | None = None) -> None:
     data = sentences(BATCH * options.batches)
     shuffled = torch.randperm(len(data.lengths), generator=torch.Generator().manual_seed(1))
     similar = by_length(data.lengths, BATCH, torch.Generator().manual_seed(1))
-    ours = one_pass(lambda vae, batch: vae.loss(batch).total, similar, data, adam)
+    path = hardware.best_matmul()  # as a trainer does
+    ours = one_pass(lambda vae, batch: vae.loss(batch).total, similar, data, adam, path)
     peer = one_pass(
         lambda vae, batch: straightforward(vae, batch, torch.randn(BATCH, LATENT)), shuffled, data, torch.optim.Adam
     )
@@ -129,6 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
         command=COMMAND,
         data=SHAPE,
         threads=1,
+        matmul=path,
     )
     print(line)
 
