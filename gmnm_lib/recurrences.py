@@ -1,4 +1,4 @@
-"""Recurrent networks: whole sequences at once by torch's fused kernels, one step at a time, and what a hand-written loop needs.
+"""Recurrent networks: whole sequences at once, one step at a time, and what a hand-written loop needs.
 
     h_t = f(x_t, h_{t-1})      f: tanh or relu of a linear map, a GRU or an LSTM
 
@@ -48,7 +48,7 @@ def at_rest(rnn: nn.RNNBase | nn.RNNCellBase, n: int) -> State:
 
 
 def hidden_states(rnn: nn.RNNBase, x: Tensor, state: State | None = None) -> Tensor:
-    """h_1 to h_T of x (batch, time, inputs): (batch, time, hidden)."""
+    """h_1 to h_T of x (batch, time, inputs): (batch, time, hidden). By torch's kernel, but for tanh on a CPU."""
     if isinstance(rnn, nn.RNN) and rnn.nonlinearity == "tanh" and x.device.type == "cpu":
         weight, recurrent, *biases = cast("list[Tensor]", rnn.all_weights[0])
         offset = nn.functional.linear(x.transpose(0, 1), weight, biases[0] + biases[1])

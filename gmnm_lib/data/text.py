@@ -49,7 +49,7 @@ def tokenise(text: str | bytes, longest: int | None = None) -> list[str]:
 
 @lru_cache(maxsize=2**17)
 def _words_within(piece: str) -> tuple[str, ...]:
-    """The words of a text without spaces. Remembered: a hundred thousand turns consist of some ten thousand pieces."""
+    """The words of a text without spaces. Remembered: all of chitchat consists of 69,000 pieces."""
     return tuple(_tokeniser().tokenize(piece))
 
 
@@ -104,7 +104,7 @@ class Dialogues(NamedTuple):
 class Vocabulary:
     """Words and their numbers: `</s>` 0, `<s>` 1, `<unk>` 2, and then `words` in their order.
 
-    `numbers` has no entry for the two marks: one that is typed is a word like any other.
+    `numbers` has no entry for the two marks: one that is typed is an unknown word.
     """
 
     def __init__(self, words: Iterable[str]):

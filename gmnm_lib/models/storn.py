@@ -4,7 +4,7 @@
     h_t = f(x_{t-1}, z_t, h_{t-1}),  p(x_t | h_t)          the generative model, theta: an RNN that hears the noise
     q(z_t | x_{1:t}) = N(mu_t, diag sigma_t^2)             the recognition model, phi: another RNN
 
-Given x no z_t depends on another, so that all of them are drawn at once and both networks run as fused kernels.
+Given x no z_t depends on another, so that all of them are drawn at once, and each network reads whole sequences.
 The ablation `prior="learned"` lets a third RNN say p(z_t | x_{1:t-1}).
 """
 

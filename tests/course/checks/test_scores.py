@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from gmnm_lib.corruption import SaltAndPepper
 from gmnm_lib.course.checks import CheckFailed
+from gmnm_lib.course.checks import memory as check_memory
 from gmnm_lib.course.checks import scores as check
 from gmnm_lib.densities import GaussianMixture
 from gmnm_lib.evaluate import score as library
@@ -132,8 +133,8 @@ RIGHT = [
     (check.denoising_loss, loss),
     (check.denoising_loss, lambda x, n, *a: (F.softplus(logits(n, *a)) - x * logits(n, *a)).sum(-1)),
     (check.energy_along, energy),
-    (check.memory_error, memory),
-    (check.memory_error, lambda *a: by_reconstructions(*a).numpy()),
+    (check_memory.memory_error, memory),
+    (check_memory.memory_error, lambda *a: by_reconstructions(*a).numpy()),
     (check.mended_score_matching, matching),
     (check.mended_score_matching, lambda x, n, r, s: (r - x).square().sum(1) / (2 * s**4)),
 ]
@@ -227,7 +228,7 @@ WRONG = {
         (lambda s, x: energy(s, torch.arange(len(x))[:, None].expand_as(x)), "all steps are taken alike"),
         (lambda s, x: 1.1 * energy(s, x), "right shape, wrong values \\(expected"),
     ],
-    check.memory_error: [
+    check_memory.memory_error: [
         (lambda *a: memory(*a, at=lambda s: 0.0), "asked at the clean x"),
         (lambda *a: memory(*a, at=math.sqrt), "not the variance sigma"),
         (lambda *a: memory(*a, at=lambda s: s**2), "not sigma\\^2"),
@@ -307,7 +308,7 @@ def test_the_oracle_of_the_denoiser_agrees_with_the_library_and_with_tweedies_fo
     mixture = GaussianMixture(weights, means, variances)
     found = check._denoised(x, 0.7, mixture.weights, means, variances)
     torch.testing.assert_close(found, mixture.denoise(x, 0.7))
-    torch.testing.assert_close(check._score(x, mixture.weights, means, variances), mixture.score(x))
+    torch.testing.assert_close(check.score_at(x, mixture.weights, means, variances), mixture.score(x))
 
 
 def test_the_oracle_of_the_loss_agrees_with_a_denoising_autoencoder():
@@ -331,7 +332,7 @@ def test_the_oracle_of_the_memory_agrees_with_the_librarys_denoiser_of_a_mixture
     by = torch.Generator().manual_seed(2)
     x, examples = torch.randn(9, 3, generator=by).double(), torch.randn(8, 3, generator=by).double()
     sharp = GaussianMixture(torch.ones(8).double() / 8, examples, torch.full((8,), 1e-12).double())
-    torch.testing.assert_close(check._remembered(x, 0.7, examples), sharp.denoise(x, 0.7))
-    found = check._share([sharp.smoothed(0.7).score(x)], [-x])
+    torch.testing.assert_close(check_memory._remembered(x, 0.7, examples), sharp.denoise(x, 0.7))
+    found = check_memory._share([sharp.smoothed(0.7).score(x)], [-x])
     exact = library.score_error(sharp.smoothed(0.7).score, lambda x: -x, x).relative
     assert float(found) == pytest.approx(exact)
