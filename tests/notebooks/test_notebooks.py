@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell
 
+from gmnm_lib import hardware
 from gmnm_lib.course.check import check
 from gmnm_lib.course.checks import CheckFailed
 from gmnm_lib.course.judge import judge
@@ -164,8 +165,15 @@ def test_an_untouched_stub_has_no_points_and_says_so_at_every_task(name):
     assert report.points == 0
 
 
+@pytest.fixture
+def works_here_alone():
+    """A setup cell that is run in this process may say where it works; later tests have not been asked."""
+    yield
+    hardware.work_on("auto")
+
+
 @pytest.mark.parametrize("name", EXERCISES)
-def test_each_stub_fails_alone_among_solved_tasks(name):
+def test_each_stub_fails_alone_among_solved_tasks(name, works_here_alone):
     """All stubs at once could fail because of the first one. Here each is the only hole, so its own check must see it."""
     solution, exercise = (read(ROOT / folder / f"{name}.ipynb") for folder in ("solutions", "exercises"))
     stubs = {cell.metadata.nbgrader.grade_id: cell.source for cell in exercise.cells if is_solution(cell)}
