@@ -3,7 +3,7 @@
     python -m benchmarks.denoising [--rounds 9] [--steps 40]
 
 The GSN's peer updates layers in the order of its authors' program (odd ones, then even ones) with the draws that torch offers.
-Both do the same four products a step, most of either's time; `products` gives these alone: no such chain can be faster.
+Both do the same four products a step, most of either's time: no such chain can be faster than these alone.
 Langevin's peer takes the score by autograd from torch's own mixture, and a new tensor for each operation.
 """
 
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from benchmarks.rbm import Work, paired
-from benchmarks.record import speed
+from benchmarks.record import median_ratio, speed
+from benchmarks.timing import Work, paired, seconds
 from gmnm_lib import hardware
 from gmnm_lib.data import load
 from gmnm_lib.densities import GaussianMixture
@@ -111,8 +111,8 @@ def plain_network(model: DenoisingMLP, start: Tensor, steps: int) -> Work:
     return walk
 
 
-def cases(steps: int) -> dict[str, tuple[Work, Work, str, str, float]]:
-    """Ours, the peer, its name, the goal, and by what seconds are divided: steps, or millions of chain-steps."""
+def cases(steps: int) -> dict[str, tuple[dict[str, Work], str, str, float]]:
+    """Contestants, the peer's name, the goal, and by what seconds are divided: steps, or millions of chain-steps."""
     torch.manual_seed(0)
     gsn, digits = GSN(), load("mnist-5k").train[:CHAINS]
     means, walkers = 2 * torch.randn(4, 2), torch.randn(WALKERS, 2)
@@ -125,29 +125,29 @@ def cases(steps: int) -> dict[str, tuple[Work, Work, str, str, float]]:
     quick = "ours <= 0.25 s a million chain-steps"
     return {
         "gsn": (
-            our_gsn(gsn, digits, steps),
-            plain_gsn(gsn, digits, steps),
+            {
+                "ours": our_gsn(gsn, digits, steps),
+                "peer": plain_gsn(gsn, digits, steps),
+                "products": products(gsn, digits, steps),
+            },
             "plain torch in the order of its authors' program",
             "ratio >= 1.6",
             steps,
         ),
-        "gsn_products": (
-            our_gsn(gsn, digits, steps),
-            products(gsn, digits, steps),
-            "the four matrix products of a step alone",
-            "the limit: ratio 1",
-            steps,
-        ),
         "langevin_mixture": (
-            our_langevin(mixture.score, walkers, steps),
-            plain_langevin(plain, walkers, steps),
+            {
+                "ours": our_langevin(mixture.score, walkers, steps),
+                "peer": plain_langevin(plain, walkers, steps),
+            },
             "torch's mixture and autograd",
             quick,
             millions,
         ),
         "langevin_network": (
-            our_langevin(lambda x: network.score(x, 0.3), walkers, steps),
-            plain_network(network, walkers, steps),
+            {
+                "ours": our_langevin(lambda x: network.score(x, 0.3), walkers, steps),
+                "peer": plain_network(network, walkers, steps),
+            },
             "the same 2-64-2 network, a new tensor an operation",
             quick,
             millions,
@@ -161,17 +161,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=40, help="steps of a chain in each run (default: 40)")
     parser.add_argument("--dry", action="store_true", help="print the times and ratios, record nothing")
     options = parser.parse_args(arguments)
-    for name, (mine, peer, peer_name, goal, divisor) in cases(options.steps).items():
-        times, theirs = ([t / divisor for t in taken] for taken in paired(mine, peer, options.rounds))
+    for name, (contestants, peer_name, goal, divisor) in cases(options.steps).items():
+        taken = paired(contestants, options.rounds, measure=lambda work, by=divisor: seconds(work) / by)
         unit = "s a step" if name.startswith("gsn") else "s a million chain-steps"
         if options.dry:
-            ratios = [round(b / a, 2) for a, b in zip(times, theirs, strict=True)]
-            print(f"{name} ({goal}): {min(times):.3g} {unit} at best, ratios {ratios}", flush=True)
+            ratio = median_ratio(taken["peer"], taken["ours"])
+            limit = f" of at most {median_ratio(taken['peer'], taken['products']):.2f}" if "products" in taken else ""
+            print(f"{name}: {min(taken['ours']):.3g} {unit} at best, {ratio:.2f}{limit} ({goal})", flush=True)
             continue
         line = speed(
             f"denoising_{name}",
-            ours=times,
-            peer=theirs,
+            **taken,
             peer_name=peer_name,
             goal=goal,
             unit=unit,

@@ -8,14 +8,14 @@ a quantity. Both start from the same parameters; loss and gradients are compared
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.record import speed
+from benchmarks.record import median_ratio, speed
+from benchmarks.timing import Work, paired, seconds
 from gmnm_lib import hardware
 from gmnm_lib.data import load
 from gmnm_lib.errors import InputError
@@ -111,18 +111,27 @@ def steps(model: DRAW, x: Tensor, epsilon: Tensor) -> tuple[Callable[[], Tensor]
     return ours, peer
 
 
-def paired(
-    ours: Callable[[], Tensor], peer: Callable[[], Tensor], rounds: int, each: int = 5
-) -> tuple[list[float], list[float]]:
-    """Milliseconds a step in each round, the order of the two turning; a first round warms up."""
-    taken: dict[Callable[[], Tensor], list[float]] = {ours: [], peer: []}
-    for number in range(rounds + 1):
-        for work in (ours, peer) if number % 2 else (peer, ours):
-            start = time.perf_counter()
-            for _ in range(each):
-                work()
-            taken[work].append((time.perf_counter() - start) / each * 1e3)
-    return taken[ours][1:], taken[peer][1:]
+def products(model: DRAW) -> Work:
+    """The products of its linear maps alone, forward and backward, the weights' gradients each in one for all steps."""
+    seen = (model.encoder.input_size - HIDDEN) // (
+        1 if model.read else 2
+    )  # without attention the image's share is known
+    heads = sum(head.out_features for head in (model.patch_head, model.write_head, model.read_head) if head is not None)
+    widths = ((seen + 2 * HIDDEN, 4 * HIDDEN), (HIDDEN, 2 * LATENT), (LATENT + HIDDEN, 4 * HIDDEN), (HIDDEN, heads))
+    maps = [
+        (torch.randn(STEPS, BATCH, inputs), torch.randn(outputs, inputs), torch.randn(STEPS, BATCH, outputs))
+        for inputs, outputs in widths
+    ]
+
+    def work() -> None:
+        with hardware.matmul(hardware.best_matmul()):
+            for t in range(STEPS):
+                for v, weight, of_y in maps:
+                    v[t] @ weight.T, of_y[t] @ weight
+            for v, _, of_y in maps:
+                of_y.flatten(0, 1).T @ v.flatten(0, 1)
+
+    return work
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -135,14 +144,19 @@ def main(arguments: list[str] | None = None) -> None:
     x = (load("mnist-5k").train[:BATCH] > 0.5).float()
     epsilon = torch.randn(STEPS, BATCH, LATENT, generator=torch.Generator().manual_seed(0))
     for name, (model, goal) in cases().items():
-        times, theirs = paired(*steps(model, x, epsilon), options.rounds)
+        ours, peer = steps(model, x, epsilon)
+        taken = paired(
+            {"ours": ours, "peer": peer, "products": products(model)},
+            options.rounds,
+            measure=lambda work: sum(seconds(work) for _ in range(5)) / 5 * 1e3,
+        )
         if options.dry:
-            print(name, goal, [round(b / a, 2) for a, b in zip(times, theirs, strict=True)], flush=True)
+            ratio, limit = (median_ratio(taken["peer"], taken[other]) for other in ("ours", "products"))
+            print(f"{name}: {ratio:.2f} of at most {limit:.2f} ({goal})", flush=True)
             continue
         line = speed(
             f"draw_{name}",
-            ours=times,
-            peer=theirs,
+            **taken,
             peer_name="a straightforward eager implementation with equal gradients",
             goal=goal,
             unit="ms",

@@ -5,7 +5,6 @@ python -m benchmarks.graphs
 
 import math
 import random
-import time
 import warnings
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.record import record, significant, speed
+from benchmarks.timing import seconds
 from gmnm_lib.graphs import UndirectedModel, gibbs, ising_grid
 from gmnm_lib.graphs.belief_propagation import belief_propagation
 from gmnm_lib.graphs.junction_tree import JunctionTree
@@ -20,12 +20,6 @@ from tests.graphs.with_pgmpy import network
 
 COMMAND = "python -m benchmarks.graphs"
 SIDES = range(2, 15)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def random_tree(variables: int, seed: int) -> UndirectedModel:

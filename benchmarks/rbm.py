@@ -8,8 +8,7 @@ with reports, knobs and checks for divergence. Both descend plainly (no momentum
 """
 
 import argparse
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,7 +16,8 @@ import torch.nn.functional as F
 from sklearn.neural_network import BernoulliRBM
 from torch import Tensor, nn
 
-from benchmarks.record import speed
+from benchmarks.record import median_ratio, speed
+from benchmarks.timing import Work, paired
 from gmnm_lib import hardware
 from gmnm_lib.data import load
 from gmnm_lib.models.rbm import RBM
@@ -26,8 +26,6 @@ from gmnm_lib.trainer import Trainer
 VISIBLE, HIDDEN, BATCH, RATE = 784, 500, 100, 0.01
 CHAINS, SWEEPS, PERSISTENT_STEPS = 100, 200, 15
 COMMAND = "python -m benchmarks.rbm"
-
-Work = Callable[[], object]
 
 
 def digits(examples: int) -> Tensor:
@@ -105,32 +103,53 @@ def sklearn_sampling(data: Tensor) -> Work:
     return sweeps
 
 
-def paired(ours: Work, peer: Work, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of each round, the order of the two turning; a first round warms up."""
-    taken: dict[Work, list[float]] = {ours: [], peer: []}
-    for number in range(rounds + 1):
-        for work in (ours, peer) if number % 2 else (peer, ours):
-            start = time.perf_counter()
-            work()
-            taken[work].append(time.perf_counter() - start)
-    return taken[ours][1:], taken[peer][1:]
+def products(steps: int, gradients: int, times: int) -> Work:
+    """The matrix products alone: `steps` Gibbs steps up and down, then those of `gradients` gradients, all that `times`."""
+    v, w, h = torch.randn(BATCH, VISIBLE), torch.randn(VISIBLE, HIDDEN), torch.randn(BATCH, HIDDEN)
+    of_w = torch.empty(VISIBLE, HIDDEN)
+
+    def work() -> None:
+        with hardware.matmul(hardware.best_matmul()):
+            for _ in range(times):
+                for _ in range(steps):
+                    v @ w, h @ w.T
+                for _ in range(gradients):  # the other end of the chain, and both ends' share of the gradient
+                    v @ w, torch.mm(v.T, h, out=of_w).addmm_(v.T, h, alpha=-1)
+
+    return work
 
 
-def cases(data: Tensor) -> dict[str, tuple[Work, Work, str, str]]:
+def cases(data: Tensor) -> dict[str, tuple[Work, Work, Work, str, str]]:
+    """Ours, the peer, the products of either, the peer's name, the goal."""
     fewer = data[: max(BATCH, len(data) // 10 // BATCH * BATCH)]  # fifteen steps a batch: a tenth of an epoch tells
+    batches, fewer_batches = len(data) // BATCH, len(fewer) // BATCH
     sml = "scikit-learn BernoulliRBM.fit, one step of persistent chains a batch,"
     return {
-        "cd1_float32": (ours(data), sklearn_epoch(data, torch.float32), f"{sml} float32", "ratio >= 2.4"),
-        "cd1_float64": (ours(data), sklearn_epoch(data, torch.float64), f"{sml} its default float64", "ratio >= 4"),
+        "cd1_float32": (
+            ours(data),
+            sklearn_epoch(data, torch.float32),
+            products(1, 1, batches),
+            f"{sml} float32",
+            "ratio >= 2.4",
+        ),
+        "cd1_float64": (
+            ours(data),
+            sklearn_epoch(data, torch.float64),
+            products(1, 1, batches),
+            f"{sml} its default float64",
+            "ratio >= 4",
+        ),
         "pcd15": (
             ours(fewer, particles=BATCH, k=PERSISTENT_STEPS),
             plain_loop(fewer, PERSISTENT_STEPS),
+            products(PERSISTENT_STEPS, 1, fewer_batches),
             "a plain torch loop of linear, sigmoid, bernoulli",
             "ratio >= 2.5",
         ),
         "gibbs_100_chains": (
             our_sampling(data),
             sklearn_sampling(data),
+            products(1, 0, SWEEPS),
             f"scikit-learn BernoulliRBM.gibbs, {SWEEPS} steps",
             "ratio >= 2.3",
         ),
@@ -143,16 +162,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--examples", type=int, default=10_000, help="rows of an epoch (default: 10000)")
     parser.add_argument("--dry", action="store_true", help="print the ratios, record nothing")
     options = parser.parse_args(arguments)
-    for name, (mine, peer, peer_name, goal) in cases(digits(options.examples)).items():
-        times, theirs = paired(mine, peer, options.rounds)
+    for name, (mine, peer, least, peer_name, goal) in cases(digits(options.examples)).items():
+        taken = paired({"ours": mine, "peer": peer, "products": least}, options.rounds)
         if options.dry:
-            print(name, goal, [round(b / a, 2) for a, b in zip(times, theirs, strict=True)], flush=True)
+            ratio, limit = (median_ratio(taken["peer"], taken[other]) for other in ("ours", "products"))
+            print(f"{name}: {ratio:.2f} of at most {limit:.2f} ({goal})", flush=True)
             continue
         told = {"peer_name": peer_name, "goal": goal, "unit": "s", "command": COMMAND}
         line = speed(
             f"rbm_{name}",
-            ours=times,
-            peer=theirs,
+            **taken,
             packages=[] if name == "pcd15" else ["scikit-learn"],
             data=f"{options.examples} of MNIST's digits as bits",
             threads=torch.get_num_threads(),

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from benchmarks.record import speed
+from benchmarks.record import median_ratio, speed
+from benchmarks.timing import paired
 from gmnm_lib import hardware
 from gmnm_lib.data.text import START, Tokens, by_length
 from gmnm_lib.models.sentence_vae import SentenceVAE
@@ -121,16 +122,14 @@ def main(arguments: list[str] | None = None) -> None:
     peer = one_pass(
         lambda vae, batch: straightforward(vae, batch, torch.randn(BATCH, LATENT)), shuffled, data, torch.optim.Adam
     )
-    taken = [(ours(), peer()) for _ in range(options.rounds + 1)][1:]  # the first warms up
-    mine, theirs = map(list, zip(*taken, strict=True))
+    taken = paired({"ours": ours, "peer": peer}, options.rounds, measure=lambda one: one())
     if options.dry:
-        ratio = statistics.median(b / a for a, b in taken)
-        print(f"sentences: {ratio:.2f} ({GOAL}), agrees to {off:.1g}, {statistics.median(mine):.0f} us a token")
+        ratio, middle = median_ratio(taken["peer"], taken["ours"]), statistics.median(taken["ours"])
+        print(f"sentences: {ratio:.2f} ({GOAL}), agrees to {off:.1g}, {middle:.0f} us a token")
         return
     line = speed(
         "sentence_vae_step",
-        ours=mine,
-        peer=theirs,
+        **taken,
         peer_name="packed sequences, softmax of all places",
         goal=GOAL,
         unit="us a token",

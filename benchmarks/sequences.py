@@ -11,7 +11,6 @@ import argparse
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from benchmarks.record import record, significant, speed
+from benchmarks import timing
+from benchmarks.record import median_ratio, record, significant, speed
 from gmnm_lib.data.sequences import Sequences
 from gmnm_lib.models.storn import STORN
 from gmnm_lib.models.vrnn import VRNN
@@ -152,21 +152,7 @@ def disagreement(case: Case) -> float:
 def seconds(loss: Callable[[], Tensor], parameters: list[nn.Parameter]) -> float:
     for parameter in parameters:
         parameter.grad = None
-    start = time.perf_counter()
-    loss().backward()
-    return time.perf_counter() - start
-
-
-def paired(case: Case, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of each round, the order of the two turning; a first round warms up."""
-    ours, theirs = [], []
-    for number in range(rounds + 1):
-        if number % 2:
-            ours.append(seconds(case.ours, case.parameters))
-        theirs.append(seconds(case.peer, case.parameters))
-        if not number % 2:
-            ours.append(seconds(case.ours, case.parameters))
-    return ours[1:], theirs[1:]
+    return timing.seconds(lambda: loss().backward())
 
 
 def growth(rounds: int) -> dict[str, dict[str, float]]:
@@ -215,17 +201,18 @@ def main(arguments: list[str] | None = None) -> None:
         off, allowed = disagreement(case), 1e-4 if case.has_same_noise else 4.0
         if not off <= allowed:
             sys.exit(f"{name}: ours and its peer do not compute the same ({off:.2g}, {allowed:g} allowed)")
-        ours, theirs = paired(case, options.rounds)
+        taken = timing.paired(
+            {"ours": case.ours, "peer": case.peer},
+            options.rounds,
+            measure=lambda loss, of=case.parameters: seconds(loss, of),
+        )
         if options.dry:
-            ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
-            print(
-                f"{name}: {ratio:.2f} ({case.goal}), agrees to {off:.1g}, {statistics.median(ours):.3f} s", flush=True
-            )
+            ratio, middle = median_ratio(taken["peer"], taken["ours"]), statistics.median(taken["ours"])
+            print(f"{name}: {ratio:.2f} ({case.goal}), agrees to {off:.1g}, {middle:.3f} s", flush=True)
             continue
         line = speed(
             f"sequences_{name}",
-            ours=ours,
-            peer=theirs,
+            **taken,
             peer_name=case.peer_name,
             goal=case.goal,
             unit="s",

@@ -11,15 +11,15 @@ Ours is what a reader runs: reports every 50 steps, knobs, checks for divergence
 import argparse
 import os
 import sys
-import time
-from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks import timing
 from benchmarks.record import speed
+from benchmarks.timing import Work
 from gmnm_lib import hardware
 from gmnm_lib.data import load
 from gmnm_lib.errors import InputError
@@ -28,8 +28,6 @@ from gmnm_lib.trainer import Trainer
 
 PIXELS, HIDDEN, LATENT, BATCH, EXAMPLES = 784, 400, 20, 128, 60_000
 STEPS = EXAMPLES // BATCH
-
-Epoch = Callable[[], None]
 
 GOALS = {  # ratio is peer over ours: above 1 we are faster
     "bare": "ratio >= 0.91 (ours <= 1.10 x the bare loop)",
@@ -58,7 +56,7 @@ def images() -> tuple[Tensor, str]:
     return torch.cat([mnist.train, mnist.valid]), "MNIST's 60,000 training images"
 
 
-def ours(data: Tensor, device: str = "cpu", graph: bool = True) -> Epoch:
+def ours(data: Tensor, device: str = "cpu", graph: bool = True) -> Work:
     trainer = Trainer(VAE(PIXELS, HIDDEN, LATENT), data, batch_size=BATCH, device=device, graph=graph)
 
     def epoch() -> None:
@@ -68,7 +66,7 @@ def ours(data: Tensor, device: str = "cpu", graph: bool = True) -> Epoch:
     return epoch
 
 
-def bare(data: Tensor) -> Epoch:
+def bare(data: Tensor) -> Work:
     """What a good engineer writes by hand in plain torch: no distributions, no reports, no knobs."""
     encoder = nn.Sequential(nn.Linear(PIXELS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2 * LATENT))
     decoder = nn.Sequential(nn.Linear(LATENT, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, PIXELS))
@@ -92,7 +90,7 @@ def bare(data: Tensor) -> Epoch:
     return on_best_path(epoch)
 
 
-def roofline() -> Epoch:
+def roofline() -> Work:
     """The matrix products of an epoch, forward and backward, and nothing else."""
     encoder, decoder = pairwise((PIXELS, HIDDEN, 2 * LATENT)), pairwise((LATENT, HIDDEN, PIXELS))
     layers = [
@@ -111,7 +109,7 @@ def roofline() -> Epoch:
     return on_best_path(epoch)
 
 
-def on_best_path(epoch: Epoch) -> Epoch:
+def on_best_path(epoch: Work) -> Work:
     path = hardware.best_matmul()
 
     def run() -> None:
@@ -121,26 +119,22 @@ def on_best_path(epoch: Epoch) -> Epoch:
     return run
 
 
-def seconds(epoch: Epoch) -> float:
-    start = time.perf_counter()
-    epoch()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def seconds(epoch: Work) -> float:
+    def finished() -> None:
+        epoch()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return timing.seconds(finished)
 
 
-def paired(contestants: dict[str, Epoch], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round, in an order that turns from round to round; one epoch of warming up comes before."""
-    names = list(contestants)
-    for name in names:
-        contestants[name]()
-    taken: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds):
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            taken[name].append(seconds(contestants[name]))
+def paired(contestants: dict[str, Work], rounds: int) -> dict[str, list[float]]:
+    """Seconds of an epoch of each in each round, after one to warm up; progress on the standard error."""
+
+    def say(taken: dict[str, list[float]]) -> None:
         print("  ".join(f"{name} {times[-1]:.2f} s" for name, times in taken.items()), file=sys.stderr, flush=True)
-    return taken
+
+    return timing.paired(contestants, rounds, measure=seconds, after_round=say)
 
 
 def on_cpu(rounds: int, names: list[str]) -> list[str]:
@@ -158,6 +152,7 @@ def on_cpu(rounds: int, names: list[str]) -> list[str]:
             peer_name=SAID[name],
             goal=GOALS[name],
             unit="s",
+            products=taken.get("roofline", ()) if name != "roofline" else (),
             command="python -m benchmarks.vae_epoch",
             packages={"pyro": ["pyro-ppl"], "pythae": ["pythae"]}.get(name, []),
             data=what,
@@ -168,7 +163,7 @@ def on_cpu(rounds: int, names: list[str]) -> list[str]:
     ]
 
 
-def peers_of(data: Tensor, names: set[str]) -> dict[str, Epoch]:
+def peers_of(data: Tensor, names: set[str]) -> dict[str, Work]:
     try:
         from benchmarks import vae_peers
     except ImportError as error:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from benchmarks.vae_epoch import Epoch
+from benchmarks.timing import Work
 
 PIXELS = 784
 
@@ -53,7 +53,7 @@ class Generator(nn.Module):
         return torch.sigmoid(self.pixels(F.relu(self.hidden(z))))
 
 
-def pyro_svi(data: Tensor, batch: int, hidden: int, latent: int) -> Epoch:
+def pyro_svi(data: Tensor, batch: int, hidden: int, latent: int) -> Work:
     """Model and guide with a plate; images scaled to floats once, then a DataLoader in this process."""
     recognition, generator = Recognition(hidden, latent), Generator(hidden, latent)
 
@@ -101,7 +101,7 @@ class PythaeDecoder(BaseDecoder):
         return ModelOutput(reconstruction=self.network(z))
 
 
-def pythae(data: Tensor, batch: int, hidden: int, latent: int) -> Epoch:
+def pythae(data: Tensor, batch: int, hidden: int, latent: int) -> Work:
     """Its trainer's training step, which is an epoch; not what its `train` adds: copies of the best model and files."""
     model = VAE(
         VAEConfig(input_dim=(PIXELS,), latent_dim=latent, reconstruction_loss="bce"),
@@ -139,7 +139,7 @@ class PictureFiles(Dataset):
         return array.permute(2, 0, 1).contiguous().to(torch.float32).div(255), 0
 
 
-def plain_loop(loader: DataLoader, hidden: int, latent: int) -> Epoch:
+def plain_loop(loader: DataLoader, hidden: int, latent: int) -> Work:
     """Sigmoid, then binary cross-entropy, both summed with the KL; Adam as it comes; the loss is read at each step."""
     recognition, generator = Recognition(hidden, latent), Generator(hidden, latent)
     optimizer = torch.optim.Adam([*recognition.parameters(), *generator.parameters()], lr=1e-3)
@@ -160,11 +160,11 @@ def plain_loop(loader: DataLoader, hidden: int, latent: int) -> Epoch:
     return epoch
 
 
-def pytorch_examples(data: Tensor, batch: int, hidden: int, latent: int) -> Epoch:
+def pytorch_examples(data: Tensor, batch: int, hidden: int, latent: int) -> Work:
     return plain_loop(DataLoader(PictureFiles(data), batch_size=batch, shuffle=True), hidden, latent)
 
 
-def pytorch_examples_tensors(data: Tensor, batch: int, hidden: int, latent: int) -> Epoch:
+def pytorch_examples_tensors(data: Tensor, batch: int, hidden: int, latent: int) -> Work:
     dataset = TensorDataset(data, torch.zeros(len(data)))
     return plain_loop(DataLoader(dataset, batch_size=batch, shuffle=True), hidden, latent)
 
