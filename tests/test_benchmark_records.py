@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import record
 from benchmarks.record import RESULTS
+from benchmarks.timing import paired
 
 SPEED = {"name", "kind", "ours", "peer", "peer_name", "ratio", "goal", "runs", "unit", "command", "versions"}
 
@@ -31,8 +32,27 @@ def test_a_speed_is_recorded_with_the_median_ratio_of_its_pairs(results):
     assert set(written) >= SPEED
     assert (written["ours"], written["peer"], written["ratio"], written["runs"]) == (2.0, 8.0, 3.0, 3)
     assert set(written["versions"]) == {"python", "torch", "numpy"}
-    assert "ratio 3.00" in line
+    assert "ratio 3.00" in line and "limit" not in line and "limit" not in written
     assert [path.name for path in results.iterdir()] == ["sum.json"]
+
+
+def test_where_products_were_timed_the_limit_is_the_peers_time_over_theirs(results):
+    told = {"peer_name": "numpy", "goal": "-", "unit": "s", "command": "-"}
+    line = record.speed("sum", ours=[1.0, 2.0, 10.0], peer=[3.0, 8.0, 20.0], products=[1.0, 2.0, 4.0], **told)
+    assert json.loads((results / "sum.json").read_text())["limit"] == 4.0
+    assert line.endswith("limit 4")
+
+
+def test_contestants_take_turns_and_the_first_round_is_not_counted():
+    order = []
+    contestants = {name: lambda name=name: order.append(name) for name in "abc"}
+    rounds = []
+    taken = paired(
+        contestants, 3, measure=lambda work: work() or len(order), after_round=lambda t: rounds.append(len(t["a"]))
+    )
+    assert order == [*"abc", *"abc", *"bca", *"cab"]
+    assert taken == {"a": [4, 9, 11], "b": [5, 7, 12], "c": [6, 8, 10]}
+    assert rounds == [1, 2, 3]
 
 
 def test_numbers_keep_three_digits():
