@@ -118,7 +118,7 @@ def of_music(
     )
 
 
-JSB: Settings = {"crop": 64, "epochs": 1500, "rounds": 40, "batch_size": 20, "lr": 4e-3, "weight_decay": 0.1}
+JSB: Settings = {"crop": 64, "epochs": 1500, "rounds": 40, "batch_size": 20, "lr": 4e-3, "weight_decay": 0.06}
 LONG: Settings = {"crop": 100, "epochs": 90, "rounds": 30, "batch_size": 32, "lr": 3e-3, "weight_decay": 0.1}
 PIANO: Settings = {**LONG, "epochs": 220}
 
