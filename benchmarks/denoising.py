@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from benchmarks.record import median_ratio, speed
+from benchmarks.record import speed
 from benchmarks.timing import Work, paired, seconds
 from gmnm_lib import hardware
 from gmnm_lib.data import load
@@ -159,16 +159,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="A GSN's chain and Langevin dynamics beside plain torch.")
     parser.add_argument("--rounds", type=int, default=9, help="paired runs of each (default: 9)")
     parser.add_argument("--steps", type=int, default=40, help="steps of a chain in each run (default: 40)")
-    parser.add_argument("--dry", action="store_true", help="print the times and ratios, record nothing")
+    parser.add_argument("--dry", action="store_true", help="record nothing")
     options = parser.parse_args(arguments)
     for name, (contestants, peer_name, goal, divisor) in cases(options.steps).items():
         taken = paired(contestants, options.rounds, measure=lambda work, by=divisor: seconds(work) / by)
         unit = "s a step" if name.startswith("gsn") else "s a million chain-steps"
-        if options.dry:
-            ratio = median_ratio(taken["peer"], taken["ours"])
-            limit = f" of at most {median_ratio(taken['peer'], taken['products']):.2f}" if "products" in taken else ""
-            print(f"{name}: {min(taken['ours']):.3g} {unit} at best, {ratio:.2f}{limit} ({goal})", flush=True)
-            continue
         line = speed(
             f"denoising_{name}",
             **taken,
@@ -176,6 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
             goal=goal,
             unit=unit,
             command=COMMAND,
+            dry=options.dry,
             threads=torch.get_num_threads(),
             matmul=hardware.best_matmul(),
         )

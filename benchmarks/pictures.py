@@ -4,26 +4,18 @@ python -m benchmarks.pictures
 """
 
 import io
-import time
-from collections.abc import Callable
 
 import torch
 from matplotlib.figure import Figure
 
 from benchmarks.record import speed
+from benchmarks.timing import seconds
 from gmnm_lib.data import load
 from gmnm_lib.figures import digit, digit_grid, to_png
 from gmnm_lib.models.vae import VAE
 from gmnm_lib.trainer import Trainer
 
 RUNS = 150
-
-
-def milliseconds(function: Callable[[], object], repeats: int) -> float:
-    start = time.perf_counter()
-    for _ in range(repeats):
-        function()
-    return (time.perf_counter() - start) / repeats * 1e3
 
 
 def with_matplotlib(pixels: torch.Tensor) -> bytes:
@@ -68,7 +60,7 @@ def compare(model: VAE) -> list[str]:
     for name, (draw, repeats, pixels, goal) in cases.items():
         draw(), with_matplotlib(pixels)
         pairs = [
-            (milliseconds(draw, repeats), milliseconds(lambda p=pixels: with_matplotlib(p), 1)) for _ in range(RUNS)
+            (1e3 * seconds(draw, repeats), 1e3 * seconds(lambda p=pixels: with_matplotlib(p))) for _ in range(RUNS)
         ]
         ours, peer = zip(*pairs, strict=True)
         packages = ["matplotlib", "pillow", "numpy"]

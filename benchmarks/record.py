@@ -31,15 +31,18 @@ def speed(
     command: str,
     products: Sequence[float] = (),
     packages: Sequence[str] = (),
+    dry: bool = False,
     **more: object,
 ) -> str:
     """Record paired timings, the i-th of `ours` taken beside the i-th of `peer`; the line that says how it went.
+
+    dry: give the line and record nothing.
 
     ours, peer and ratio are medians; ratio is that of peer over ours, pair by pair.
     products: seconds of the matrix products alone, on the fastest path here, which no program can do without: `limit` is
     the ratio that a program would have that did nothing else.
     """
-    ratio = median_ratio(peer, ours)
+    ratio = _median_ratio(peer, ours)
     numbers = {
         "ours": significant(statistics.median(ours)),
         "peer": significant(statistics.median(peer)),
@@ -47,15 +50,16 @@ def speed(
         "ratio": significant(ratio),
     }
     if products:
-        numbers["limit"] = significant(median_ratio(peer, products))
-    record(
-        name, packages=packages, kind="speed", **numbers, goal=goal, runs=len(ours), unit=unit, command=command, **more
-    )
-    told = f"{name}: ours {numbers['ours']:g} {unit}, {peer_name} {numbers['peer']:g} {unit}, ratio {ratio:.2f} (goal: {goal})"
-    return told + (f", limit {numbers['limit']:g}" if products else "")
+        numbers["limit"] = significant(_median_ratio(peer, products))
+    if not dry:
+        told = {"goal": goal, "runs": len(ours), "unit": unit, "command": command}
+        record(name, packages=packages, kind="speed", **numbers, **told, **more)
+    limit = f", limit {numbers['limit']:g}" if products else ""
+    times = f"ours {numbers['ours']:g} {unit}, {peer_name} {numbers['peer']:g} {unit}"
+    return f"{name}: {times}, ratio {ratio:.2f}{limit} (goal: {goal})"
 
 
-def median_ratio(over: Sequence[float], under: Sequence[float]) -> float:
+def _median_ratio(over: Sequence[float], under: Sequence[float]) -> float:
     """The median of over / under, pair by pair."""
     return statistics.median(a / b for a, b in zip(over, under, strict=True))
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from benchmarks import timing
-from benchmarks.record import median_ratio, record, significant, speed
+from benchmarks.record import record, significant, speed
 from gmnm_lib.data.sequences import Sequences
 from gmnm_lib.models.storn import STORN
 from gmnm_lib.models.vrnn import VRNN
@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Sequence models beside plain loops and Pyro.")
     parser.add_argument("--rounds", type=int, default=15, help="paired runs of each (default: 15)")
     parser.add_argument("--only", nargs="*", choices=[*CASES, "growth"], help="these alone (default: all)")
-    parser.add_argument("--dry", action="store_true", help="print the ratios, record nothing")
+    parser.add_argument("--dry", action="store_true", help="record nothing")
     options = parser.parse_args(arguments)
     for name in [name for name in CASES if name in (options.only or CASES)]:
         case = CASES[name]()
@@ -206,10 +206,6 @@ def main(arguments: list[str] | None = None) -> None:
             options.rounds,
             measure=lambda loss, of=case.parameters: seconds(loss, of),
         )
-        if options.dry:
-            ratio, middle = median_ratio(taken["peer"], taken["ours"]), statistics.median(taken["ours"])
-            print(f"{name}: {ratio:.2f} ({case.goal}), agrees to {off:.1g}, {middle:.3f} s", flush=True)
-            continue
         line = speed(
             f"sequences_{name}",
             **taken,
@@ -217,11 +213,12 @@ def main(arguments: list[str] | None = None) -> None:
             goal=case.goal,
             unit="s",
             command=COMMAND,
+            dry=options.dry,
             packages=["pyro-ppl"] if name == "deep_markov_model" else [],
             data=SHAPE,
             threads=torch.get_num_threads(),
         )
-        print(line, flush=True)
+        print(f"{line}; agrees to {off:.1g}", flush=True)
     if not options.only or "growth" in options.only:
         grown = growth(3)
         memory = {name: round(peak_memory(name, 2000)) for name in MODELS}

@@ -5,18 +5,16 @@ python -m benchmarks.start_up
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.record import speed
+from benchmarks.timing import seconds
 
 RUNS = 40
 
 
 def milliseconds(command: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return (time.perf_counter() - start) * 1e3
+    return 1e3 * seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
 
 
 def measure() -> list[str]:

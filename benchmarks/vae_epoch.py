@@ -137,7 +137,7 @@ def paired(contestants: dict[str, Work], rounds: int) -> dict[str, list[float]]:
     return timing.paired(contestants, rounds, measure=seconds, after_round=say)
 
 
-def on_cpu(rounds: int, names: list[str]) -> list[str]:
+def on_cpu(rounds: int, names: list[str], dry: bool) -> list[str]:
     data, what = images()
     torch.manual_seed(0)
     contestants = {"ours": ours(data), "bare": bare(data), "roofline": roofline()}
@@ -154,6 +154,7 @@ def on_cpu(rounds: int, names: list[str]) -> list[str]:
             unit="s",
             products=taken.get("roofline", ()) if name != "roofline" else (),
             command="python -m benchmarks.vae_epoch",
+            dry=dry,
             packages={"pyro": ["pyro-ppl"], "pythae": ["pythae"]}.get(name, []),
             data=what,
             threads=torch.get_num_threads(),
@@ -173,7 +174,7 @@ def peers_of(data: Tensor, names: set[str]) -> dict[str, Work]:
     return {name: vae_peers.PEERS[name](data, BATCH, HIDDEN, LATENT) for name in sorted(names)}
 
 
-def on_gpu(rounds: int) -> list[str]:
+def on_gpu(rounds: int, dry: bool) -> list[str]:
     hardware.device("cuda")
     data, what = images()
     taken = paired({"captured": ours(data, "cuda"), "eager": ours(data, "cuda", graph=False)}, rounds)
@@ -186,6 +187,7 @@ def on_gpu(rounds: int) -> list[str]:
             goal="ratio >= 5",
             unit="s",
             command="python -m benchmarks.vae_epoch --device cuda",
+            dry=dry,
             data=what,
             gpu=torch.cuda.get_device_name(),
         )
@@ -196,10 +198,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="One epoch of the VAE, ours beside its limits and its peers.")
     parser.add_argument("--rounds", type=int, default=9, help="paired epochs of each (default: 9)")
     parser.add_argument("--only", nargs="+", choices=GOALS, default=list(GOALS), help="measure against these alone")
+    parser.add_argument("--dry", action="store_true", help="record nothing")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args(arguments)
     try:
-        lines = on_gpu(options.rounds) if options.device == "cuda" else on_cpu(options.rounds, options.only)
+        if options.device == "cuda":
+            lines = on_gpu(options.rounds, options.dry)
+        else:
+            lines = on_cpu(options.rounds, options.only, options.dry)
     except InputError as error:
         sys.exit(f"benchmarks: {error}.")
     print("\n".join(lines))

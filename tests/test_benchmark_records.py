@@ -40,7 +40,13 @@ def test_where_products_were_timed_the_limit_is_the_peers_time_over_theirs(resul
     told = {"peer_name": "numpy", "goal": "-", "unit": "s", "command": "-"}
     line = record.speed("sum", ours=[1.0, 2.0, 10.0], peer=[3.0, 8.0, 20.0], products=[1.0, 2.0, 4.0], **told)
     assert json.loads((results / "sum.json").read_text())["limit"] == 4.0
-    assert line.endswith("limit 4")
+    assert "ratio 3.00, limit 4 " in line
+
+
+def test_a_dry_run_is_told_and_not_recorded(results):
+    told = {"peer_name": "numpy", "goal": "-", "unit": "s", "command": "-"}
+    assert "ratio 3.00" in record.speed("sum", ours=[1.0], peer=[3.0], dry=True, **told)
+    assert not results.exists()
 
 
 def test_contestants_take_turns_and_the_first_round_is_not_counted():

@@ -139,6 +139,17 @@ def test_no_line_of_the_page_is_wider_than_a_telephone(opened):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_printed_lines_are_seen_to_their_ends(opened):
+    page, _, _ = opened
+    assert page.locator(".output > pre").count() >= 1
+    assert (
+        page.evaluate(
+            "[...document.querySelectorAll('.output > pre')].filter(p => p.scrollWidth > p.clientWidth).length"
+        )
+        == 0
+    )
+
+
 def test_paper_shows_film_strips_and_unfolded_answers(opened):
     page, _, _ = opened
     page.emulate_media(media="print")
