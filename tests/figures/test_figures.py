@@ -138,6 +138,11 @@ def test_reports_of_one_step_and_of_many_give_the_same_curve():
     np.testing.assert_allclose(drawn[2], drawn[0])
 
 
+def test_the_number_beside_a_curve_is_the_last_reports_and_not_a_mean():
+    reports = [Report(step, 0, float(step), {}, {}) for step in range(1, 601)]
+    assert figures.curves(reports).axes[0].texts[0].get_text() == "600.0"
+
+
 def test_a_latent_plane_names_every_label_once():
     labels = torch.arange(30) % 3
     figure = figures.latent_plane(torch.randn(30, 2), labels)

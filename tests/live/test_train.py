@@ -76,7 +76,7 @@ def test_a_knob_acts_on_the_next_step_while_training_goes_on(panel, trainer, eve
     panel.handles["noise"].value = 0.25
     moved_at = trainer.step
     assert trainer.knobs["noise"] == 0.25
-    assert eventually(lambda: trainer.step > moved_at + 10)
+    assert eventually(lambda: trainer.history and trainer.history[-1].step > moved_at + 1)
     assert trainer.history[-1].knobs["noise"] == 0.25
     assert panel.running
 
