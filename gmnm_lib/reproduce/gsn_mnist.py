@@ -2,7 +2,8 @@
 
 Parzen windows reward what is near the data in every pixel, and are reported because the paper has nothing else. Beside
 them: how evenly the samples fall on the ten classes by a classifier trained on the same digits, how sure it is of them, and
-what the network loses in one corruption and reconstruction of a test digit.
+what the network loses in reconstructing a test digit at the first and at the last step of a walk of `walkback` steps: the
+first has seen no layer above h_1.
 """
 
 from __future__ import annotations
@@ -46,13 +47,18 @@ def reproduce(run: Run) -> Outcome:
         )
     )
 
+    walking: dict[str, Any] = {**knobs, "walkback": int(settings["walkback"])}
+
     def measure(progress: Progress) -> dict[str, float]:
         walk = _samples(run, model, start, progress)
         samples = walk[::APART].flatten(0, 1)
         estimate = parzen(samples, x, validation=validation)
         perplexity, sure = _classes(judge, samples)
         own_perplexity, own_sure = _classes(judge, x)
-        reconstruction = [model.loss(part, noise=settings["noise"], walkback=1).total for part in x.split(1000)]
+        terms = [model.loss(part, **walking).terms for part in x.split(1000)]
+        first, last = (
+            sum(float(t[name]) for t in terms) / len(terms) for name in ("reconstruction", "last_reconstruction")
+        )
         return {
             "parzen": estimate.mean,
             "stderr": estimate.standard_error,
@@ -61,8 +67,9 @@ def reproduce(run: Run) -> Outcome:
             "effective classes of the test set": own_perplexity,
             "samples named with 90 % or more": sure,
             "test digits named with 90 % or more": own_sure,
-            "reconstruction of corrupted test digits, nats": float(torch.stack(reconstruction).mean()),
-            "steps between two samples of one class": _stay(judge, walk),
+            "reconstruction of corrupted test digits, nats": first,
+            f"the same at step {walking['walkback']} of a walk": last,
+            "steps that a chain stays with one class": _stay(judge, walk),
         }
 
     with run.seeded():
@@ -104,6 +111,7 @@ REPRODUCTION = Reproduction(
     published=214.0,
     source="Bengio, Thibodeau-Laufer, Alain & Yosinski 2014, table 1 (2 x 1500 units)",
     aim=150.0,
+    gpu_aim=200.0,
     better="higher",
     unit="nats",
     task="MNIST with grey levels, 50,000 training and 10,000 test images",
