@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, Normal, register_kl
 
+from gmnm_lib.errors import InputError
+
 
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """Linear layers of the given sizes with `activation` between them: mlp(784, 400, 20) has one hidden layer."""
@@ -14,6 +16,20 @@ def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1])
+
+
+def begin_at(bias: Tensor, means: Tensor | None, *, logits: bool = True) -> None:
+    """Set the biases of visible units to where the data's `means` put them, a number a unit; None leaves them as they are.
+
+    logits: of Bernoulli units, as log p / (1 - p), with p kept within 0.01 and 0.99. InputError for means of another shape.
+    """
+    if means is None:
+        return
+    if means.shape != bias.shape:
+        raise InputError(
+            f"the data's means have shape {tuple(means.shape)}: give one for each of {len(bias)} visible units"
+        )
+    bias.data.copy_(means.clamp(0.01, 0.99).logit() if logits else means)
 
 
 class DiagonalNormal(Independent):

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from gmnm_lib.errors import InputError
+
 NUMBERS = 5  # a window takes: g~_X, g~_Y, log sigma^2, log delta~, log gamma
 
 
@@ -43,7 +45,10 @@ def mosaic(side: int, n: int, *, writes: bool = False) -> Float[Tensor, "5"]:
 
     A filter averages over about delta^2 pixels: `writes` sets gamma = 1 / delta^2, so that the patch is written at full strength.
     From all zeros learning hardly begins: 2 x 2 filters of sigma 1 then look at the image's corners, where there is no ink.
+    InputError for an n that fits no image.
     """
+    if not 1 <= n <= side:
+        raise InputError(f"n is {n}: a grid of filters on {side} x {side} pixels takes n from 1 to {side}")
     stride = side / n
     relative = stride / ((side - 1) / (n - 1)) if n > 1 else 1.0
     log_intensity = -2 * math.log(stride) if writes else 0.0

@@ -20,7 +20,7 @@ from torch.distributions import Independent
 
 from gmnm_lib.corruption import Kind, check_sigma, corruption
 from gmnm_lib.errors import InputError
-from gmnm_lib.networks import bernoulli, diagonal_normal, floored, mlp
+from gmnm_lib.networks import begin_at, bernoulli, diagonal_normal, floored, mlp
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import flips
 
@@ -72,7 +72,10 @@ class Denoiser(nn.Module):
         noise: the corruption's probability, or its sigma. walkback: 1 is the plain denoising loss; beyond, the model's own
         chain goes on from there and each x~ on its way is to lead back to x, which removes modes that it made up where no
         one-step corruption goes (Bengio 2013, algorithm 1, of a fixed length as in its authors' experiments).
+        InputError for a walk without a step.
         """
+        if walkback < 1:
+            raise InputError(f"walkback is {walkback}: a walk takes 1 or more steps")
         at, total = x, x.new_zeros(())
         for step in range(walkback):
             p = self.conditional(self.corrupt(at, noise))
@@ -152,9 +155,7 @@ class DAE(Denoiser):
         for linear in self._linears():
             nn.init.xavier_uniform_(linear.weight, gain=4 if activation == "sigmoid" else 1)  # Glorot & Bengio 2010
             nn.init.zeros_(linear.bias)
-        if base is not None:
-            start = base.clamp(0.01, 0.99).logit() if reconstruction == "bernoulli" else base
-            self._decoder_layers()[-1][1].data.copy_(start)
+        begin_at(self._decoder_layers()[-1][1], base, logits=reconstruction == "bernoulli")
 
     def encode(self, x: Float[Tensor, "*batch pixels"]) -> Float[Tensor, "*batch code"]:
         """h, a function of its input and no distribution: the only randomness is the corruption's."""

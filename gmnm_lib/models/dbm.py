@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gmnm_lib.errors import InputError
+from gmnm_lib.networks import begin_at
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import flips
 
@@ -188,8 +189,7 @@ class ReplicatedRBM(nn.Module):
         self.weights = nn.Parameter(0.01 * torch.randn(visible, hidden))
         self.visible_bias = nn.Parameter(torch.zeros(visible))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
-        if base is not None:
-            self.visible_bias.data.copy_(base.clamp(0.01, 0.99).logit())
+        begin_at(self.visible_bias, base)
 
     def check_data(self, v: Tensor) -> None:
         """InputError where `v` is nothing that this machine could have drawn."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gmnm_lib.errors import InputError
 from gmnm_lib.models.rbm import RBM
 from gmnm_lib.models.sbn import LayeredBernoulli
-from gmnm_lib.networks import BernoulliPixels, bernoulli
+from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import flips
 
@@ -49,8 +49,7 @@ class DBN(nn.Module):
         self.recognition = nn.ModuleList(nn.Linear(below, above) for below, above in directed)
         for linear in (*self.generative, *self.recognition):
             nn.init.zeros_(linear.bias)
-        if base is not None:
-            cast(nn.Linear, self.generative[0]).bias.data.copy_(base.clamp(0.01, 0.99).logit())
+        begin_at(cast(nn.Linear, self.generative[0]).bias, base)
         self.top = RBM(sizes[-2], sizes[-1], particles=particles)
 
     def check_data(self, x: Tensor) -> None:

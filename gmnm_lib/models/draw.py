@@ -32,6 +32,7 @@ from gmnm_lib.models.perceptron import Pairs
 from gmnm_lib.networks import (
     BernoulliPixels,
     StandardNormal,
+    begin_at,
     bernoulli,
     diagonal_normal,
     standard_normal,
@@ -84,9 +85,9 @@ class DRAW(nn.Module):
         mean: Tensor | None = None,
     ):
         super().__init__()
-        if min(side, hidden, latent, steps) < 1:
+        if not all(isinstance(n, int) and n >= 1 for n in (side, hidden, latent, steps)):
             raise InputError(
-                f"side, hidden, latent, steps are {side}, {hidden}, {latent}, {steps}: give 1 or more of each"
+                f"side, hidden, latent, steps are {side}, {hidden}, {latent}, {steps}: give whole numbers of 1 or more"
             )
         for name, n in (("read", read), ("write", write)):
             if n is not None and not 1 <= n <= side:
@@ -107,15 +108,15 @@ class DRAW(nn.Module):
                 head.bias.data.copy_(attention.mosaic(side, n, writes=writes))
         self.start = nn.Parameter(torch.zeros(4, hidden))  # h and c of the encoder, h and c of the decoder
         self.start_of_class = nn.Embedding(classes, 2 * hidden) if classes else None
-        blank = torch.full((self.pixels,), 0.5) if mean is None else mean.reshape(self.pixels).clamp(0.01, 0.99)
-        self.blank = nn.Parameter(blank.logit())  # c_0
+        self.blank = nn.Parameter(torch.zeros(self.pixels))  # c_0
+        begin_at(self.blank, mean)
         self.zero: Tensor
         self.register_buffer("zero", torch.zeros(latent))
 
     def with_steps(self, steps: int) -> "DRAW":
         """The same model, with the same parameters, run for another number of steps. InputError for fewer than 1."""
-        if steps < 1:
-            raise InputError(f"steps is {steps}: give 1 or more")
+        if not isinstance(steps, int) or steps < 1:
+            raise InputError(f"steps is {steps}: give a whole number of 1 or more")
         other = copy.copy(self)
         other.steps = steps
         return other
@@ -142,7 +143,7 @@ class DRAW(nn.Module):
     ) -> Loss:
         """The negative bound, eqs. 9 to 12, for one draw of z_{1:T}; `kl_weight` and `noise` both 1 for the bound itself.
 
-        epsilon: the noise of it, drawn where it is not given.
+        epsilon: the noise of it, drawn where it is not given. InputError for noise of another shape.
         """
         reconstruction, kl = self.bound_terms(batch, noise, epsilon)
         distortion, rate = reconstruction.mean(), kl.sum(0).mean()
@@ -153,8 +154,11 @@ class DRAW(nn.Module):
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "steps batch"]]:
         """-log p(x | z_{1:T}) of each example (eq. 9), and KL(q(z_t | .) || p(z_t)) of each of its steps (eqs. 10 and 11)."""
         x, y = self._parts(batch)
+        shape = self.steps, len(x), self.latent
         if epsilon is None:
-            epsilon = torch.randn(self.steps, len(x), self.latent, device=x.device, dtype=x.dtype)
+            epsilon = torch.randn(shape, device=x.device, dtype=x.dtype)
+        elif epsilon.shape != shape:
+            raise InputError(f"epsilon has shape {tuple(epsilon.shape)}: give (steps, batch, latent), here {shape}")
         path = self._look_and_write(x, y, reparameterised(noise * epsilon))
         return -bernoulli(logits=path[-1].canvas).log_prob(x), self._divergence(path)
 
@@ -166,8 +170,9 @@ class DRAW(nn.Module):
         """p(x | z_{1:T})"""
         return bernoulli(logits=self.write_from(z, y)[-1])
 
-    def encode(self, x: Float[Tensor, "batch pixels"]) -> "Posterior":
-        """q(z_{1:T} | x) of a model without classes"""
+    def encode(self, x: Float[Tensor, "batch pixels"] | Pairs) -> "Posterior":
+        """q(z_{1:T} | x); with classes, x is Pairs(x, y). InputError for what `check_data` refuses."""
+        self.check_data(x)
         return Posterior(self, *self._parts(x))
 
     def write_from(
@@ -192,7 +197,11 @@ class DRAW(nn.Module):
 
     @torch.no_grad()
     def trace(self, batch: Tensor | Pairs, noise: float = 1.0) -> Trace:
-        """How the model looks at each image and writes it, with z ~ q(z | x), or q's mean at `noise` 0."""
+        """How the model looks at each image and writes it, with z ~ q(z | x), or q's mean at `noise` 0.
+
+        InputError for what `check_data` refuses.
+        """
+        self.check_data(batch)
         x, y = self._parts(batch)
         epsilon = torch.randn(self.steps, len(x), self.latent, device=x.device, dtype=x.dtype)
         path = self._look_and_write(x, y, reparameterised(noise * epsilon))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gmnm_lib.corruption import SaltAndPepper
 from gmnm_lib.errors import InputError
-from gmnm_lib.networks import BernoulliPixels, bernoulli
+from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import flips
 
@@ -50,8 +50,7 @@ class GSN(nn.Module):
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(size)) for size in sizes)
         for weight in self.weights:
             nn.init.xavier_uniform_(weight)
-        if base is not None:
-            self.biases[0].data.copy_(base.clamp(0.01, 0.99).logit())
+        begin_at(self.biases[0], base)
 
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` has another width, or values outside [0, 1]."""
@@ -81,7 +80,10 @@ class GSN(nn.Module):
         walkback: with more than one hidden layer 2 or more, or the upper ones never reach a reconstruction and do not learn;
         what h_3 has seen of x reaches one from 3 on.
         Gradients flow through all hidden states of the walk, and not through the drawn pixels between them.
+        InputError for a walk without a step.
         """
+        if walkback < 1:
+            raise InputError(f"walkback is {walkback}: a walk takes 1 or more steps")
         corrupt = SaltAndPepper(noise).corrupt
         visible, layers, costs = x, self._silence(x), []
         for step in range(walkback):

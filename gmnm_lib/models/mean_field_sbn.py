@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from gmnm_lib.errors import InputError
-from gmnm_lib.networks import BernoulliPixels, bernoulli
+from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli
 from gmnm_lib.objectives import Knob, Loss
 
 
@@ -49,8 +49,7 @@ class MeanFieldSBN(nn.Module):
         self.top_bias = nn.Parameter(torch.zeros(hidden))
         self.down = nn.Linear(hidden, visible)
         nn.init.zeros_(self.down.bias)
-        if base is not None:
-            self.down.bias.data.copy_(base.clamp(0.01, 0.99).logit())
+        begin_at(self.down.bias, base)
 
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` is nothing that this network could have drawn: another width, or values outside [0, 1]."""

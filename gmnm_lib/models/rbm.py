@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from gmnm_lib.errors import InputError
-from gmnm_lib.networks import bernoulli, diagonal_normal
+from gmnm_lib.networks import begin_at, bernoulli, diagonal_normal
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import flips
 
@@ -54,8 +54,7 @@ class RBM(nn.Module):
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
         if units == "gaussian":
             self.log_variance = nn.Parameter(torch.zeros(visible))
-        if base is not None:
-            self.visible_bias.data.copy_(base if units == "gaussian" else base.clamp(0.01, 0.99).logit())
+        begin_at(self.visible_bias, base, logits=units == "bernoulli")
         self.particles: Tensor | None
         self.register_buffer("particles", self.start(particles) if particles else None)
 

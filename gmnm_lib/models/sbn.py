@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence, register_kl
 
 from gmnm_lib.errors import InputError
-from gmnm_lib.networks import BernoulliPixels, bernoulli, mlp
+from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli, mlp
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import flips
 
@@ -98,8 +98,7 @@ class SBN(nn.Module):
         self.up = nn.ModuleList(nn.Linear(below, above) for below, above in pairwise(sizes))
         for linear in (*self.down, *self.up):
             nn.init.zeros_(linear.bias)
-        if base is not None:
-            cast(nn.Linear, self.down[0]).bias.data.copy_(base.clamp(0.01, 0.99).logit())
+        begin_at(cast(nn.Linear, self.down[0]).bias, base)
         # C_psi of each layer's input (Mnih & Gregor 2014, section 2.4), and the signals' running mean and variance.
         of_nvil = sizes[:-1] if learning == "nvil" else ()
         self.baselines = nn.ModuleList(mlp(below, 100, 1, activation=nn.Tanh) for below in of_nvil)

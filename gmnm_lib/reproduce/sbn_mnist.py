@@ -10,7 +10,7 @@ from gmnm_lib.reproduce.tasks import FIXED_BITS, measure_bounds
 
 
 def reproduce(run: Run) -> Outcome:
-    """The importance-weighted bound on -log p(x) of the test set, and the plain one beside it."""
+    """The bound on -log p(x) of the test set, which the paper reports, and the importance-weighted one beside it."""
     data, settings = load("mnist-binarised"), run.settings
     with run.seeded():
         sbn = SBN((784, 200), learning="nvil", base=data.train.mean(0))
@@ -25,8 +25,8 @@ def reproduce(run: Run) -> Outcome:
     )
     test = run.to_device(data.test[: int(settings["test"])])
     found = measure_bounds(run, sbn, test, int(settings["k"]))
-    others = {"bound (one draw)": found["bound"], "its standard error": found["bound_stderr"]}
-    return Outcome(found["nll"], found["stderr"], others)
+    others = {f"with {settings['k']} importance-weighted draws": found["nll"], "its standard error": found["stderr"]}
+    return Outcome(found["bound"], found["bound_stderr"], others)
 
 
 REPRODUCTION = Reproduction(
@@ -38,9 +38,9 @@ REPRODUCTION = Reproduction(
     better="lower",
     unit="nats",
     task=FIXED_BITS,
-    estimator="upper bound on -log p(x), 500 importance-weighted draws",
+    estimator="upper bound on -log p(x), the mean of independent draws of z",
     profiles={
-        "cpu": {"epochs": 120, "batch_size": 50, "lr": 4e-3, "k": 500, "test": 10_000},
+        "cpu": {"epochs": 150, "batch_size": 50, "lr": 4e-3, "k": 500, "test": 10_000},
         "gpu": {"epochs": 600, "batch_size": 50, "lr": 3e-3, "k": 5000, "test": 10_000},
         "trial": {"epochs": 0.05, "batch_size": 50, "lr": 4e-3, "k": 5, "test": 100},
     },
