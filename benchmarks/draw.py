@@ -1,6 +1,7 @@
 """A gradient step of DRAW beside a straightforward eager implementation of the same equations.
 
     python -m benchmarks.draw [--rounds 9] [--dry]
+    python -m benchmarks.draw --device cuda            the captured step beside our eager one, T = 64
 
 T = 10, LSTMs of 256 units, 100 latent numbers a step, 5 x 5 filters, 100 images: what the reproduction's CPU profile trains.
 The peer follows the paper line by line, as public implementations do: two filter banks and two reads a step, one linear layer
@@ -8,6 +9,7 @@ a quantity. Both start from the same parameters; loss and gradients are compared
 """
 
 import argparse
+import sys
 from collections.abc import Callable
 
 import torch
@@ -20,6 +22,7 @@ from gmnm_lib import hardware
 from gmnm_lib.data import load
 from gmnm_lib.errors import InputError
 from gmnm_lib.models.draw import DRAW
+from gmnm_lib.trainer import Trainer
 
 BATCH, STEPS, HIDDEN, LATENT, FILTERS = 100, 10, 256, 100, 5
 COMMAND = "python -m benchmarks.draw"
@@ -133,13 +136,45 @@ def products(model: DRAW) -> Work:
     return work
 
 
+def on_gpu(rounds: int, dry: bool) -> str:
+    """A pass over 5,000 images with the paper's 64 steps through our `Trainer`: its captured step beside its eager one."""
+    hardware.device("cuda")
+    x = (load("mnist-5k").train > 0.5).float()
+
+    def trained(graph: bool) -> Work:
+        torch.manual_seed(0)
+        model = DRAW(28, HIDDEN, LATENT, 64, read=2, write=FILTERS, mean=x.mean(0))
+        trainer = Trainer(model, x, batch_size=BATCH, device="cuda", graph=graph)
+        return lambda: list(trainer.run(epochs=1))
+
+    taken = paired({"ours": trained(True), "peer": trained(False)}, rounds)
+    return speed(
+        "draw_captured",
+        **taken,
+        peer_name="our own step, eager",
+        goal="none",
+        unit="s",
+        command=f"{COMMAND} --device cuda",
+        dry=dry,
+        data=f"{len(x)} of MNIST's digits as bits, T = 64, batches of {BATCH}",
+        gpu=torch.cuda.get_device_name(),
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description="A gradient step of DRAW beside a straightforward eager implementation."
     )
     parser.add_argument("--rounds", type=int, default=9, help="paired runs of each (default: 9)")
     parser.add_argument("--dry", action="store_true", help="record nothing")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args(arguments)
+    if options.device == "cuda":
+        try:
+            print(on_gpu(options.rounds, options.dry))
+        except InputError as error:
+            sys.exit(f"benchmarks: {error}.")
+        return
     x = (load("mnist-5k").train[:BATCH] > 0.5).float()
     epsilon = torch.randn(STEPS, BATCH, LATENT, generator=torch.Generator().manual_seed(0))
     for name, (model, goal) in cases().items():

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks import timing
 from benchmarks.record import speed
-from benchmarks.timing import Work
+from benchmarks.timing import Work, paired
 from gmnm_lib import hardware
 from gmnm_lib.data import load
 from gmnm_lib.errors import InputError
@@ -119,22 +118,9 @@ def on_best_path(epoch: Work) -> Work:
     return run
 
 
-def seconds(epoch: Work) -> float:
-    def finished() -> None:
-        epoch()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-
-    return timing.seconds(finished)
-
-
-def paired(contestants: dict[str, Work], rounds: int) -> dict[str, list[float]]:
-    """Seconds of an epoch of each in each round, after one to warm up; progress on the standard error."""
-
-    def say(taken: dict[str, list[float]]) -> None:
-        print("  ".join(f"{name} {times[-1]:.2f} s" for name, times in taken.items()), file=sys.stderr, flush=True)
-
-    return timing.paired(contestants, rounds, measure=seconds, after_round=say)
+def told(taken: dict[str, list[float]]) -> None:
+    """Progress, on the standard error."""
+    print("  ".join(f"{name} {times[-1]:.2f} s" for name, times in taken.items()), file=sys.stderr, flush=True)
 
 
 def on_cpu(rounds: int, names: list[str], dry: bool) -> list[str]:
@@ -143,7 +129,7 @@ def on_cpu(rounds: int, names: list[str], dry: bool) -> list[str]:
     contestants = {"ours": ours(data), "bare": bare(data), "roofline": roofline()}
     if peers := set(names) - set(contestants):
         contestants |= peers_of(data, peers)
-    taken = paired({name: contestants[name] for name in ("ours", *names)}, rounds)
+    taken = paired({name: contestants[name] for name in ("ours", *names)}, rounds, after_round=told)
     return [
         speed(
             f"vae_epoch_{name}",
@@ -177,7 +163,7 @@ def peers_of(data: Tensor, names: set[str]) -> dict[str, Work]:
 def on_gpu(rounds: int, dry: bool) -> list[str]:
     hardware.device("cuda")
     data, what = images()
-    taken = paired({"captured": ours(data, "cuda"), "eager": ours(data, "cuda", graph=False)}, rounds)
+    taken = paired({"captured": ours(data, "cuda"), "eager": ours(data, "cuda", graph=False)}, rounds, after_round=told)
     return [
         speed(
             "vae_epoch_captured",

@@ -105,13 +105,23 @@ def _lines(result: Result) -> list[str]:
 def markdown(results: Iterable[Result]) -> str:
     """The README's table of published figures."""
     rows = [
-        f"| {r['system']} | {_number(r['published'])} | {_ours(r)} {r['unit']} | {_sign(r)} {r['aim']:g}, "
-        f"{'reached' if r['reached'] else 'not reached'} | {r['estimator']} | {r['task']} | {r['profile']}, {r['seconds']} s | "
-        f"`{r['command']}` |"
+        f"| {r['system']} | {_number(r['published'])}; {r['source']} | {_ours(r)} {r['unit']} | {_sign(r)} {r['aim']:g}, "
+        f"{'reached' if r['reached'] else 'not reached'} | {_also(r['others'])} | {r['estimator']} | {r['task']} | "
+        f"{r['profile']}, {r['seconds']} s | `{r['command']}` |"
         for r in results
     ]
-    head = "| System | Published | Ours | Aim | Estimator | Task | Profile, time | Command |\n|---|---|---|---|---|---|---|---|"
+    head = (
+        "| System | Published | Ours | Aim | Also | Estimator | Task | Profile, time | Command |\n" + "|---" * 9 + "|"
+    )
     return "\n".join([head, *rows])
+
+
+def _also(others: Mapping[str, float], shown: int = 6) -> str:
+    """The first few of a run's other figures, without their errors, and how many more its record has."""
+    told = [
+        f"{name} = {value:.4g}" for name, value in others.items() if not name.endswith(("standard error", "stderr"))
+    ]
+    return "; ".join(told[:shown] + [f"and {len(told) - shown} more"] * (len(told) > shown))
 
 
 def speeds_markdown(results: Iterable[Result]) -> str:
