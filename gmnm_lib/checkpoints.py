@@ -1,8 +1,8 @@
 """Checkpoints: written whole or not at all, read without running anything that they contain."""
 
 import os
-import pickle
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,17 @@ def write(path: Path, state: State) -> None:
 
 
 def read(path: Path) -> State:
-    """The state in `path`, on the CPU. InputError if it is missing, cut short or not a checkpoint."""
+    """The state in `path`, on the CPU. InputError if it is missing, damaged or not a checkpoint."""
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}: check the path, or train first")
+    damaged = InputError(f"checkpoint {path} is damaged or not a checkpoint: delete it and train again")
     try:
+        with zipfile.ZipFile(path) as parts:
+            if parts.testzip() is not None:  # by their checksums, at which torch does not look
+                raise damaged
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError):
-        raise InputError(f"checkpoint {path} is damaged or not a checkpoint: delete it and train again") from None
+    except Exception:  # who reads damaged bytes may raise anything
+        raise damaged from None
     if not isinstance(state, dict) or not {"model", "optimizer", "random", "step", "knobs", "matmul", "run"} <= set(
         state
     ):
@@ -61,7 +65,10 @@ def read(path: Path) -> State:
 
 
 def check_fit(path: Path, found: State, here: State) -> None:
-    """InputError unless `found` belongs to a run like `here`: the same parameters, knobs, data size, batch size and seed."""
+    """InputError unless `found` belongs to a run like `here`: the same parameters, knobs, data size, batch size and seed.
+
+    And unless its numbers are finite: a state with NaN in it could only diverge again.
+    """
     there, own = ({name: tuple(value.shape) for name, value in state["model"].items()} for state in (found, here))
     for name in sorted(there | own):
         if there.get(name) != own.get(name):
@@ -69,6 +76,9 @@ def check_fit(path: Path, found: State, here: State) -> None:
                 f"checkpoint {path} is of another model: {name} is {there.get(name, 'missing')} there "
                 f"and {own.get(name, 'missing')} here"
             )
+    for name, value in found["model"].items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise InputError(f"checkpoint {path} holds NaN or infinity in {name}: delete it and train again")
     for what, value in here["run"].items():
         if found["run"].get(what) != value:
             raise InputError(

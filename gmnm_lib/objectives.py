@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from gmnm_lib.errors import InputError
+from gmnm_lib.errors import InputError, whole
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,14 @@ class Knob:
     high: float
     step: float | None = None
     log: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise InputError(f"Knob({self.low!r}, {self.high!r}) has no range: low must be below high")
+        if self.log and self.low <= 0:
+            raise InputError(
+                f"Knob({self.low!r}, {self.high!r}) cannot go by powers: with log=True low must be above 0"
+            )
 
     def check(self, name: str, value: float) -> float:
         """`value` as a float, or an `InputError` that names the knob and its range."""
@@ -104,6 +112,8 @@ def elbo(
     A: the mean of log p(x, z) - log q(z|x) (Kingma 2014, eq. 6).
     B: -KL(q(z|x) || p(z)) in closed form plus the mean of log p(x|z) (eq. 7); less noisy, as only one term is drawn.
     """
+    if estimator not in ("A", "B"):
+        raise InputError(f"estimator is {estimator!r}: choose 'A' (all terms drawn) or 'B' (KL in closed form)")
     if estimator == "A":
         return log_weights(model, x, samples).mean(0)
     q, p = model.encode(x), model.prior()
@@ -115,7 +125,8 @@ def elbo(
 
 
 def _draw(q: Distribution, samples: int) -> Tensor:
-    return q.rsample((samples,)) if q.has_rsample else q.sample((samples,))
+    shape = (whole("samples", samples),)
+    return q.rsample(shape) if q.has_rsample else q.sample(shape)
 
 
 def importance_weighted_bound(log_w: Float[Tensor, "samples batch"]) -> Float[Tensor, " batch"]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gmnm_lib import checkpoints, hardware
 from gmnm_lib.checkpoints import State
 from gmnm_lib.data.text import by_length
-from gmnm_lib.errors import InputError
+from gmnm_lib.errors import InputError, whole
 from gmnm_lib.knobs import Knobs
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import Stream
@@ -80,11 +80,14 @@ class Trainer:
         self.device = hardware.device(device)
         self.model = model.to(self.device)
         self.data = _to_device(data, self.device)
+        _check_type(self.data, model)
         self.examples = len(_tensors(self.data)[0])
-        if not 1 <= batch_size <= self.examples:
+        if whole("batch_size", batch_size) > self.examples:
             raise InputError(
                 f"batch_size is {batch_size} for {self.examples} examples: choose from 1 to {self.examples}"
             )
+        whole("report_every", report_every)
+        whole("seed", seed, least=0)
         if hasattr(model, "check_data"):
             cast(Callable[[Data], None], model.check_data)(self.data)
         self.batch_size, self.seed, self.report_every = batch_size, seed, report_every
@@ -128,16 +131,20 @@ class Trainer:
         """
         if (epochs is None) == (until is None):
             raise InputError("run needs either epochs (that many more) or until (that many in all)")
-        goal = cast(float, epochs) + self.epoch if until is None else until
-        last, every = round(goal * self.steps_per_epoch), report_every or self.report_every
-        if every < 1:
-            raise InputError(f"report_every is {report_every}: choose 1 or more steps")
+        asked = epochs if until is None else until
+        if not isinstance(asked, (int, float)) or not 0 <= asked < float("inf"):
+            raise InputError(f"{'epochs' if until is None else 'until'} is {asked!r}: give a number of 0 or more")
+        last = round((asked + self.epoch if until is None else asked) * self.steps_per_epoch)
+        every = self.report_every if report_every is None else whole("report_every", report_every)
         try:
             while self.step < last:
                 report = self._run_block(min(last, self.step + every - self.step % every))
                 self.history.append(report)
                 yield report
+            self._check_parameters()
         finally:
+            if not self._is_sound():
+                self._restore(self._good)
             if self.checkpoint:
                 self.save(self.checkpoint)
 
@@ -163,9 +170,11 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def load(self, path: Path | str) -> None:
-        """Take over a checkpoint of the same model, data size, batch size and seed."""
+        """Take over a checkpoint of the same model, data size, batch size and seed. A refused one changes nothing."""
         state = checkpoints.read(Path(path))
         checkpoints.check_fit(Path(path), state, self.state())
+        for name, value in state["knobs"].items():
+            self.knobs.ranges[name].check(name, value)
         if state["matmul"] != self.matmul:
             state["matmul"] = hardware.exact_here(state["matmul"])
         self._restore(state)
@@ -193,10 +202,10 @@ class Trainer:
                     if self.step % 100 == 0 and self.device.type == "cpu":  # 0.9^100 leaves 1e-30 far above 1.2e-38
                         hardware.flush_vanished(self._optimizer_memory())
             report = self._report(steps)
+            self._keep_good()
         except BaseException:
             self._restore(self._good)
             raise
-        self._keep_good()
         return report
 
     def _train_on_batch(self) -> None:
@@ -245,19 +254,34 @@ class Trainer:
         if not all(map(_is_finite, (total, *terms))):
             values = {"total": total, **report.terms}
             bad = ", ".join(f"{name} {value}" for name, value in values.items() if not _is_finite(value))
-            raise Diverged(
-                f"the loss diverged by step {report.step} ({bad}): the model is back at step {self._good['step']}, "
-                f"its last good state; lower lr (now {report.knobs['lr']:g}) and run again"
-            )
+            raise self._diverged(f"the loss diverged by step {report.step} ({bad})")
         return report
+
+    def _diverged(self, what: str) -> Diverged:
+        return Diverged(
+            f"{what}: the model is back at step {self._good['step']}, its last good state; "
+            f"lower lr (now {self.knobs.current['lr']:g}) and run again"
+        )
+
+    def _is_sound(self) -> bool:
+        return all(bool(p.isfinite().all()) for p in self.model.parameters())
+
+    def _check_parameters(self) -> None:
+        """A loss may be finite and its gradient not: then the parameters say so before the next loss does."""
+        if not self._is_sound():
+            raise self._diverged(f"the parameters diverged by step {self.step}")
 
     def _keep_good(self) -> None:
         """Remember this state every second or so, once it is known to be good; write it every `checkpoint_seconds`."""
         now = time.monotonic()
-        if now - self._good_at >= 1.0 and all(bool(p.isfinite().all()) for p in self.model.parameters()):
+        to_be_kept = now - self._good_at >= 1.0
+        to_be_saved = self.checkpoint is not None and now - self._saved_at >= self.checkpoint_seconds
+        if to_be_kept or to_be_saved:
+            self._check_parameters()
+        if to_be_kept:
             self._good, self._good_at = checkpoints.copy(self.state()), now
-        if self.checkpoint and now - self._saved_at >= self.checkpoint_seconds:
-            self.save(self.checkpoint)
+        if to_be_saved:
+            self.save(cast(Path, self.checkpoint))
 
     def _restore(self, state: State) -> None:
         self._good = state = checkpoints.copy(state)
@@ -283,6 +307,14 @@ class Trainer:
                 yield
         finally:
             self.model.eval()
+
+
+def _check_type(data: Data, model: nn.Module) -> None:
+    """InputError where numbers of another precision than the model's would meet its parameters."""
+    own = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    for part in _tensors(data):
+        if own is not None and part.dtype != own and (part.is_floating_point() or part.is_complex()):
+            raise InputError(f"data is {part.dtype}, the model's parameters {own}: give data.to({own})")
 
 
 def _tensors(data: Data) -> tuple[Tensor, ...]:

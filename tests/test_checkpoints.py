@@ -21,10 +21,12 @@ def trainer(hidden: int = 8, **options) -> Trainer:
 
 def damage(path: Path, how: str) -> None:
     whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "text": b"not a checkpoint"}[how])
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    path.write_bytes({"empty": b"", "cut": whole[:middle], "text": b"not a checkpoint", "a bit": flipped}[how])
 
 
-@pytest.mark.parametrize("how", ["empty", "cut", "text"])
+@pytest.mark.parametrize("how", ["empty", "cut", "text", "a bit"])
 def test_a_damaged_file_is_named_with_the_mend(tmp_path, how):
     ours = trainer()
     ours.save(tmp_path / "run.pt")
@@ -63,6 +65,34 @@ def test_a_checkpoint_of_another_run_is_refused_and_changes_nothing(tmp_path, ot
     with pytest.raises(InputError, match=says):
         ours.load(tmp_path / "run.pt")
     assert str(before) == str(checkpoints.copy(ours.state()))
+
+
+def test_no_single_flipped_bit_changes_what_is_read(tmp_path):
+    path = tmp_path / "run.pt"
+    trainer().save(path)
+    whole, there = path.read_bytes(), str(checkpoints.read(path))
+    for place in range(0, len(whole), len(whole) // 150):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        try:
+            found = str(checkpoints.read(path))
+        except InputError:
+            continue
+        assert found == there  # a bit that tells nothing, of a date for instance
+
+
+def test_a_checkpoint_of_nan_or_of_a_knob_out_of_range_is_refused_and_changes_nothing(tmp_path):
+    ours = trainer()
+    before = str(checkpoints.copy(ours.state()))
+    for part, name, value, says in (
+        ("model", "decoder.0.bias", torch.full((8,), float("nan")), "NaN or infinity in decoder.0.bias"),
+        ("knobs", "noise", 7.0, "knob 'noise' is 7"),
+    ):
+        state = checkpoints.copy(ours.state())
+        state[part][name] = value
+        checkpoints.write(tmp_path / "run.pt", state)
+        with pytest.raises(InputError, match=says):
+            ours.load(tmp_path / "run.pt")
+        assert str(checkpoints.copy(ours.state())) == before
 
 
 def test_a_missing_file_and_a_missing_name_are_told(tmp_path):

@@ -105,3 +105,11 @@ def test_knobs_are_read_from_the_annotations_of_a_loss():
 def test_a_knob_refuses_with_its_name_and_range(value, says):
     with pytest.raises(InputError, match=says):
         Knob(0, 4, step=1).check("weight", value)
+
+
+@pytest.mark.parametrize(
+    "options, says", [((3, 1), "low must be below high"), ((0, 1, None, True), "low must be above 0")]
+)
+def test_a_knob_without_a_range_is_refused(options, says):
+    with pytest.raises(InputError, match=says):
+        Knob(*options)

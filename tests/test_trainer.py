@@ -290,7 +290,14 @@ def nan_data() -> Tensor:
         ({"data": [1, 2]}, "data is list"),
         ({"data": (torch.zeros(3), torch.zeros(4))}, "3, 4 examples"),
         ({"batch_size": 211}, "from 1 to 210"),
-        ({"batch_size": 0}, "from 1 to 210"),
+        ({"batch_size": 0}, "batch_size is 0: give a whole number of 1 or more"),
+        ({"batch_size": 20.5}, "batch_size is 20.5: give a whole number"),
+        ({"report_every": 0}, "report_every is 0: give a whole number of 1 or more"),
+        ({"seed": "a"}, "seed is 'a': give a whole number of 0 or more"),
+        (
+            {"data": DATA.double()},
+            r"data is torch.float64, the model's parameters torch.float32: give data.to\(torch.float32\)",
+        ),
         ({"lr": 2.0}, "'lr' is 2"),
         ({"device": "abacus"}, "no device 'abacus'"),
     ],
@@ -307,8 +314,58 @@ def test_run_needs_one_of_epochs_and_until():
 
 
 def test_a_wrong_batch_shape_names_itself():
-    with pytest.raises(InputError, match=r"shape \(20, 15\)"):
-        list(Trainer(vae(), DATA[:, :15], batch_size=20).run(epochs=1))
+    with pytest.raises(InputError, match=r"shape \(210, 15\)"):
+        Trainer(vae(), DATA[:, :15], batch_size=20)
+
+
+@pytest.mark.parametrize("asked", [-3, float("nan"), float("inf"), "3"])
+def test_a_run_of_no_length_is_refused(asked):
+    for name in ("epochs", "until"):
+        with pytest.raises(InputError, match=f"{name} is {asked!r}: give a number of 0 or more"):
+            next(trainer().run(**{name: asked}))
+    with pytest.raises(InputError, match="report_every is 0"):
+        next(trainer().run(epochs=1, report_every=0))
+
+
+class Root(nn.Module):
+    """A finite loss whose gradient is none from step `from_step` on: the root of w - w at 0."""
+
+    def __init__(self, from_step: int):
+        super().__init__()
+        self.w, self.from_step, self.steps = nn.Parameter(torch.ones(1)), from_step, 0
+
+    def loss(self, x: Tensor) -> Loss:
+        self.steps += 1
+        bent = (self.w - self.w.detach()).sqrt() if self.steps >= self.from_step else self.w.square()
+        return Loss(bent.sum())
+
+
+def test_parameters_that_diverge_in_the_last_step_are_neither_kept_nor_saved(tmp_path):
+    """Their loss was finite, so that only they can tell."""
+    ours = Trainer(Root(10), DATA[:20], batch_size=2, device="cpu", checkpoint=tmp_path / "run.pt")
+    with pytest.raises(Diverged, match="the parameters diverged by step 10: the model is back at step 0"):
+        list(ours.run(epochs=1))
+    assert ours.step == 0 and bool(ours.model.w.isfinite())
+    again = Trainer(Root(1000), DATA[:20], batch_size=2, device="cpu", checkpoint=tmp_path / "run.pt")
+    assert again.resume() and again.step == 0
+    assert list(again.run(epochs=1))[-1].step == 10
+
+
+def test_parameters_that_diverge_on_the_way_stop_the_run_where_a_good_state_is_due():
+    ours = Trainer(Root(10), DATA[:20], batch_size=2, device="cpu", report_every=10)
+    ours._good_at -= 10
+    with pytest.raises(Diverged, match="the parameters diverged by step 10"):
+        list(ours.run(epochs=5))
+    assert bool(ours.model.w.isfinite())
+
+
+def test_a_loop_left_early_with_bad_parameters_leaves_good_ones():
+    ours = trainer()
+    for _ in ours.run(epochs=1):
+        with torch.no_grad():
+            ours.model.decoder[0].weight.fill_(float("nan"))
+        break
+    assert bool(parameters(ours).isfinite().all())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

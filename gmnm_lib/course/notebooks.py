@@ -93,6 +93,8 @@ def parsed(content: bytes, name: str | Path) -> NotebookNode:
             warnings.simplefilter("ignore")  # files older than format 4.5 have no cell ids, which is no fault of theirs
             notebook = nbformat.reads(text, as_version=4)
             nbformat.validate(notebook)
+    except (AttributeError, TypeError, KeyError) as error:  # JSON, but of something else
+        raise InputError(f"{name} is not a notebook (it has no cells): save it from JupyterLab as .ipynb") from error
     except Exception as error:  # nbformat raises a dozen kinds for a file that is something else
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise InputError(f"{name} is not a notebook ({reason}): save it from JupyterLab as .ipynb") from error

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gmnm_lib.errors import InputError
+from gmnm_lib.errors import InputError, whole
 from gmnm_lib.objectives import LatentVariableModel, elbo, importance_weighted_bound, log_weights
 
 
@@ -34,8 +34,7 @@ def estimate_elbo(
 
 def estimate_iwae(model: LatentVariableModel, x: Tensor, *, k: int, repeats: int = 8, chunk: int = 2**20) -> Estimate:
     """L_k (Burda 2016, eq. 8): the mean of `repeats` independent bounds of k draws each. Rises with k to log p(x)."""
-    if k < 1:
-        raise InputError(f"k is {k}: the importance-weighted bound needs 1 draw or more")
+    whole("k", k)
     return _repeat(
         lambda part: importance_weighted_bound(log_weights(model, part, k)), x, repeats, draws=k, chunk=chunk
     )
@@ -44,10 +43,11 @@ def estimate_iwae(model: LatentVariableModel, x: Tensor, *, k: int, repeats: int
 @torch.no_grad()
 def _repeat(bound: Callable[[Tensor], Tensor], x: Tensor, repeats: int, draws: int, chunk: int) -> Estimate:
     """Repeat a one-shot bound; at most `chunk` numbers of decoder output are held at a time."""
-    if repeats < 2:
-        raise InputError(f"{repeats} draw gives no standard error: ask for 2 or more")
+    whole("the number of repeats, of which the standard error is taken,", repeats, least=2)
     if not len(x):
         raise InputError("x holds no examples: give a batch of at least one")
+    if not bool(x.isfinite().all()):
+        raise InputError("x holds NaN or infinity: remove or mend such examples")
     examples = max(1, chunk // (draws * x[0].numel()))
     values = torch.stack([torch.cat([bound(part) for part in x.split(examples)]) for _ in range(repeats)]).double()
     per_example = values.mean(0)

@@ -38,6 +38,8 @@ def check_arguments(draw: Callable[..., Any], names: list[str], called: str, fun
     """An `InputError`, in which `draw` is called `function`, unless it can be called with exactly these keyword arguments."""
     if not names:
         raise InputError(f"{called} has no slider: give one as a keyword, such as z1=Slider(-3, 3)")
+    if not callable(draw):
+        raise InputError(f"{called} got {draw!r} to draw: give it a function of its sliders' values")
     parameters = inspect.signature(draw).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return

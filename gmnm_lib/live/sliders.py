@@ -31,7 +31,9 @@ class Slider:
     log: bool = False
 
     def __post_init__(self) -> None:
-        span = f"Slider({self.low:g}, {self.high:g})"
+        span = f"Slider({self.low!r}, {self.high!r})"
+        if not all(isinstance(number, (int, float)) for number in (self.low, self.high)):
+            raise InputError(f"{span} has no range: give two numbers")
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise InputError(f"{span} has no range: low must be below high, both finite")
         if self.log and self.low <= 0:

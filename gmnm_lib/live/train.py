@@ -36,6 +36,8 @@ def live_train(
     epochs: where training stops by itself; Start goes on as far again. knobs: those to show; all of the trainer's unless given.
     In the still mode it trains `epochs` at once and shows previews along the way.
     """
+    if not isinstance(trainer, Trainer):
+        raise InputError(f"live_train got {trainer!r}: give it a Trainer")
     if not epochs > 0:
         raise InputError(f"epochs is {epochs!r}: give the panel a number above 0 to train")
     shown = list(trainer.knobs) if knobs is None else list(knobs)

@@ -53,11 +53,17 @@ class VAE(nn.Module):
 
     def check_data(self, x: Tensor) -> None:
         """InputError where the Bernoulli decoder is to learn values outside [0, 1], whose "likelihood" has no bound."""
+        self._check("x", x, self.pixels)
         if self.likelihood == "bernoulli" and not bool(((x >= 0) & (x <= 1)).all()):
             raise InputError(
                 f"x reaches from {float(x.min()):g} to {float(x.max()):g}: a Bernoulli decoder takes pixels in [0, 1]; "
                 "scale x, or use decoder='gaussian'"
             )
+
+    def _check(self, name: str, given: Tensor, width: int) -> None:
+        if not isinstance(given, Tensor) or given.shape[-1:] != (width,) or given.dtype != self.zero.dtype:
+            said = f"shape {tuple(given.shape)} and type {given.dtype}" if isinstance(given, Tensor) else repr(given)
+            raise InputError(f"{name} has {said}: this VAE takes {self.zero.dtype} of shape (batch, {width})")
 
     def prior(self) -> Independent:
         """p(z)"""
@@ -65,14 +71,12 @@ class VAE(nn.Module):
 
     def encode(self, x: Float[Tensor, "*batch pixels"]) -> Independent:
         """q(z|x)"""
-        if x.shape[-1] != self.pixels or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this VAE takes floats of shape (batch, {self.pixels})"
-            )
+        self._check("x", x, self.pixels)
         return diagonal_normal(*self.encoder(x).chunk(2, dim=-1))  # mean, log variance
 
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Independent:
         """p(x|z)"""
+        self._check("z", z, self.latent)
         if self.likelihood == "bernoulli":
             return bernoulli(logits=self.decoder(z))
         mean, log_variance = self.decoder(z).chunk(2, dim=-1)

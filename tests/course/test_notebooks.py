@@ -135,14 +135,22 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"nope", b"[]", b"{}", b"\xff\xfe\x00", b'{"cells": 3, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'],
+    [
+        b"",
+        b"nope",
+        b"[]",
+        b"[1]",
+        b"{}",
+        b"\xff\xfe\x00",
+        b'{"cells": 3, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    ],
 )
 def test_what_is_no_notebook_is_refused_in_one_sentence(tmp_path, content):
     path = tmp_path / "x.ipynb"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"x\.ipynb .*JupyterLab") as refusal:
         read(path)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(refusal.value) and "attribute" not in str(refusal.value)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):

@@ -11,6 +11,7 @@ from torch import nn
 from gmnm_lib.errors import InputError
 from gmnm_lib.evaluate import estimate_elbo, estimate_iwae, kl_to_posterior, log_evidence
 from gmnm_lib.models.vae import VAE
+from gmnm_lib.objectives import elbo
 
 X = torch.tensor([[0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]]).double()
 
@@ -65,9 +66,17 @@ def test_chunks_change_nothing_but_memory(model):
 
 
 @pytest.mark.parametrize(
-    "call",
-    [lambda m: estimate_iwae(m, X, k=0), lambda m: estimate_elbo(m, X, samples=1), lambda m: estimate_elbo(m, X[:0])],
+    "call, says",
+    [
+        (lambda m: estimate_iwae(m, X, k=0), "k is 0"),
+        (lambda m: estimate_iwae(m, X, k=2.5), "k is 2.5"),
+        (lambda m: estimate_elbo(m, X, samples=1), "standard error is taken, is 1"),
+        (lambda m: estimate_elbo(m, X[:0]), "no examples"),
+        (lambda m: estimate_elbo(m, X / 0), "NaN or infinity"),
+        (lambda m: estimate_elbo(m, X, estimator="C"), "estimator is 'C'"),
+        (lambda m: elbo(m, X, samples=0), "samples is 0"),
+    ],
 )
-def test_too_few_draws_or_examples_are_refused(model, call):
-    with pytest.raises(InputError):
+def test_draws_and_examples_that_give_no_estimate_are_refused(model, call, says):
+    with pytest.raises(InputError, match=says):
         call(model)

@@ -145,6 +145,7 @@ def test_a_screen_reader_can_name_picture_and_sliders(walk):
         (lambda z, y: shade(z), {"z": Slider(0, 1)}, "draw needs 'y'"),
         (lambda z: shade(z), {"z": (0, 1)}, "give a Slider"),
         (lambda z: z, {"z": Slider(0, 1)}, "which is no picture"),
+        (5, {"z": Slider(0, 1)}, "give it a function"),
     ],
 )
 def test_an_explorer_that_cannot_draw_says_why_at_once(draw, sliders, said):

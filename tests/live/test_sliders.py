@@ -80,6 +80,7 @@ def test_a_grid_stops_where_the_slider_does():
     [
         ({"low": 3, "high": -3}, "low must be below high"),
         ({"low": 0, "high": math.inf}, "finite"),
+        ({"low": "a", "high": 1}, r"Slider\('a', 1\) has no range: give two numbers"),
         ({"low": 0, "high": 1, "value": 2}, "choose from 0 to 1"),
         ({"low": 0, "high": 1, "step": 2}, "step"),
         ({"low": 0, "high": 1, "log": True}, "above 0"),

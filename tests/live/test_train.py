@@ -231,6 +231,8 @@ def test_a_closed_panel_lets_its_model_go(eventually, live_threads):
 def test_bad_arguments_are_named(trainer, arguments, said):
     with pytest.raises(InputError, match=said):
         live_train(trainer, preview=preview, **arguments)
+    with pytest.raises(InputError, match="give it a Trainer"):
+        live_train(5, preview=preview)
 
 
 def test_the_still_panel_trains_at_once_and_shows_previews_along_the_way(trainer, live_threads):

@@ -56,7 +56,7 @@ def test_terms_are_reconstruction_and_kl_and_make_up_the_total():
     model = small()
     total, terms = model.loss(BITS, kl_weight=0.5)
     assert float(terms["kl"].detach()) == approx(float(kl_in_closed_form(model, BITS).mean().detach()), abs=1e-12)
-    assert float(total) == approx(float(terms["reconstruction"] + 0.5 * terms["kl"]), abs=1e-12)
+    assert float(total.detach()) == approx(float((terms["reconstruction"] + 0.5 * terms["kl"]).detach()), abs=1e-12)
 
 
 @pytest.mark.parametrize("estimator", ["A", "B"])
@@ -115,10 +115,26 @@ def test_sample_gives_pixel_means():
     assert images.shape == (7, 4) and bool(((images > 0) & (images < 1)).all())
 
 
-@pytest.mark.parametrize("x, says", [(torch.rand(3, 5), "shape"), (torch.zeros(3, 4, dtype=torch.long), "int64")])
+@pytest.mark.parametrize(
+    "x, says",
+    [
+        (torch.rand(3, 5), r"x has shape \(3, 5\)"),
+        (torch.zeros(3, 4, dtype=torch.long), "int64"),
+        (torch.rand(3, 4).double(), "float64: this VAE takes torch.float32"),
+        (torch.rand(3, 4).half(), "float16"),
+        ([1, 2], r"x has \[1, 2\]"),
+    ],
+)
 def test_wrong_shapes_and_types_are_named(x, says):
+    for refuses in (VAE(pixels=4).encode, VAE(pixels=4).check_data):
+        with pytest.raises(InputError, match=says):
+            refuses(x)
+
+
+@pytest.mark.parametrize("z, says", [(torch.zeros(3, 5), r"z has shape \(3, 5\)"), (torch.zeros(3, 2).long(), "int64")])
+def test_a_code_that_fits_no_decoder_is_named(z, says):
     with pytest.raises(InputError, match=says):
-        VAE(pixels=4).encode(x)
+        VAE(pixels=4, latent=2).decode(z)
 
 
 @pytest.mark.parametrize("x, says", [(2 * GREYS, r"from 0 to 1.8.*\[0, 1\]"), (-GREYS, r"from -0.9 to -?0:")])
