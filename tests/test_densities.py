@@ -77,6 +77,21 @@ def test_a_spiral_lies_along_its_curve():
     assert 0.05 < float(nearest.mean()) < 0.13
 
 
+@pytest.mark.parametrize("sigma", [0.0, 0.05])
+def test_score_of_a_spiral_and_its_jacobian_are_the_derivatives_of_torchs_density(sigma):
+    """Of 256 narrow Gaussians written out, smoothed and not, at draws, in its middle and far outside."""
+    mixture = spiral(1.5, radius=2, thickness=0.06)
+    covariances = (0.06**2 + sigma**2) * torch.eye(2).double().expand(256, 2, 2)
+    plain = MixtureSameFamily(Categorical(torch.ones(256).double()), MultivariateNormal(mixture.means, covariances))
+    torch.manual_seed(0)
+    x = torch.cat([mixture.sample((6,)), torch.tensor([[0.0, 0.0], [0.3, -0.2], [1.3, 1.3], [-4.0, 3.0]]).double()])
+    score = torch.stack([torch.func.grad(plain.log_prob)(point) for point in x])
+    hessian = torch.stack([torch.autograd.functional.hessian(plain.log_prob, point) for point in x])
+    mixture = mixture.smoothed(sigma) if sigma else mixture
+    torch.testing.assert_close(mixture.score(x), score, rtol=1e-9, atol=1e-7)
+    torch.testing.assert_close(mixture.score_jacobian(x), hessian, rtol=1e-9, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "arguments, says",
     [

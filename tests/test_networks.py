@@ -1,11 +1,22 @@
-"""The distributions of networks.py are torch's own, only cheaper."""
+"""The distributions of networks.py are torch's own, only cheaper; visible biases begin where the data's means put them."""
+
+import math
 
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, kl_divergence
 
-from gmnm_lib.networks import bernoulli, diagonal_normal, standard_normal
+from gmnm_lib.errors import InputError
+from gmnm_lib.models.dae import DAE
+from gmnm_lib.models.dbm import ReplicatedRBM
+from gmnm_lib.models.dbn import DBN
+from gmnm_lib.models.draw import DRAW
+from gmnm_lib.models.gsn import GSN
+from gmnm_lib.models.mean_field_sbn import MeanFieldSBN
+from gmnm_lib.models.rbm import RBM
+from gmnm_lib.models.sbn import SBN
+from gmnm_lib.networks import begin_at, bernoulli, diagonal_normal, standard_normal
 
 
 def normal(mean: Tensor, log_variance: Tensor) -> Independent:
@@ -69,3 +80,61 @@ def test_normals_have_torchs_moments_and_densities(expanded):
         for property_ in ("mean", "stddev", "variance"):
             torch.testing.assert_close(getattr(ours, property_), getattr(torchs, property_))
         torch.testing.assert_close(ours.log_prob(x), torchs.log_prob(x))
+
+
+MEANS = torch.tensor([0.0, 0.004, 0.2, 0.5, 0.9, 0.995, 1.0, 0.75, 0.01])
+LOGITS = [math.log(p / (1 - p)) for p in (0.01, 0.01, 0.2, 0.5, 0.9, 0.99, 0.99, 0.75, 0.01)]
+
+
+def test_biases_begin_at_the_logits_of_means_kept_within_one_and_ninety_nine_per_cent():
+    bias = torch.nn.Parameter(torch.full((9,), 7.0))
+    begin_at(bias, MEANS)
+    assert bias.tolist() == pytest.approx(LOGITS, abs=1e-5)
+    assert bias.requires_grad and bias.is_leaf
+
+
+def test_biases_of_real_units_begin_at_the_means_themselves_and_of_no_data_stay():
+    bias, means = torch.nn.Parameter(torch.full((9,), 7.0)), 100 * MEANS - 30
+    begin_at(bias, None)
+    assert bias.tolist() == [7.0] * 9
+    begin_at(bias, means, logits=False)
+    assert torch.equal(bias, means)
+    means.zero_()
+    assert float(bias.abs().min()) > 0  # a copy
+
+
+@pytest.mark.parametrize("means", [torch.zeros(8), torch.zeros(1), torch.tensor(0.5), torch.zeros(1, 9)], ids=str)
+@pytest.mark.parametrize("logits", [True, False])
+def test_means_of_another_shape_are_named(means, logits):
+    bias = torch.zeros(9)
+    with pytest.raises(InputError, match=r"means have shape \(.*\): give one for each of 9 visible units"):
+        begin_at(bias, means, logits=logits)
+    assert not bias.any()
+
+
+BIASES = {  # of models of nine pixels, by the means that they begin at
+    "RBM": lambda base: RBM(9, 4, base=base).visible_bias,
+    "RBM of real units": lambda base: RBM(9, 4, units="gaussian", base=base).visible_bias,
+    "SBN": lambda base: SBN((9, 4), base=base).down[0].bias,
+    "SBN of means": lambda base: MeanFieldSBN(9, 4, base=base).down.bias,
+    "DBN": lambda base: DBN((9, 4, 3), base=base).generative[0].bias,
+    "DBM": lambda base: ReplicatedRBM(9, 4, base=base).visible_bias,
+    "DAE": lambda base: DAE(9, (4, 3), base=base).decoder_biases[-1],
+    "DAE of real pixels": lambda base: DAE(9, 4, reconstruction="gaussian", tied=False, base=base).decoder[-1].bias,
+    "GSN": lambda base: GSN((9, 4), base=base).biases[0],
+    "DRAW": lambda base: DRAW(3, 4, 2, 2, write=3, mean=base).blank,
+}
+
+
+@pytest.mark.parametrize("name", BIASES)
+def test_a_model_begins_at_the_means_of_its_data_or_at_zero(name):
+    expected = MEANS.tolist() if "real" in name else LOGITS
+    assert BIASES[name](MEANS).tolist() == pytest.approx(expected, abs=1e-5)
+    assert not BIASES[name](None).any()
+
+
+@pytest.mark.parametrize("name", BIASES)
+@pytest.mark.parametrize("means", [MEANS[:8], MEANS[:1], MEANS.reshape(3, 3)], ids=["short", "one", "square"])
+def test_a_model_refuses_means_of_another_shape(name, means):
+    with pytest.raises(InputError, match="give one for each of 9 visible units"):
+        BIASES[name](means)

@@ -35,6 +35,9 @@ class AnnealingPath(Protocol):
     def start(self, n: int) -> State:
         """n exact draws from f_0."""
 
+    def check_samples(self, samples: State) -> None:
+        """InputError where `samples` are nothing that the model could have drawn."""
+
     def log_density(self, state: State, beta: float) -> Float[Tensor, " chains"]:
         """log f_beta of each chain's state."""
 
@@ -91,6 +94,9 @@ class RBMPath:
 
     def start(self, n: int) -> Float[Tensor, "n visible"]:
         return self._draw_visible(self.bias.new_zeros(n, self.rbm.hidden), 0.0)
+
+    def check_samples(self, samples: Float[Tensor, "chains visible"]) -> None:
+        self.rbm.check_data(samples)
 
     def log_density(self, state: Float[Tensor, "chains visible"], beta: float) -> Float[Tensor, " chains"]:
         if self.rbm.units == "bernoulli":
@@ -154,11 +160,13 @@ def reverse_ais(
     """log Z by the chain backwards from the model's own `samples`: unbiased for 1 / Z, so that log Z errs high.
 
     It does so only where `samples` are exact draws from the model (Burda, Grosse & Salakhutdinov 2015): a chain that has not
-    seen some mode makes it as wrong as `ais` is. The path's transitions must be reversible.
+    seen some mode makes it as wrong as `ais` is. The path's transitions must be reversible. InputError for samples that the
+    path's `check_samples` refuses.
     """
     ladder = _ladder(betas)
     state, chains = samples, len(samples if isinstance(samples, Tensor) else samples[0])
     _enough(chains)
+    path.check_samples(samples)
     with Stream(seed, path.device):
         log_weights = torch.zeros(chains, dtype=torch.float64, device=path.device)
         for step, (beta, before) in enumerate(pairwise(reversed(ladder)), 1):
@@ -186,9 +194,20 @@ def _log1p(x: float) -> float:
 
 
 def _ladder(betas: int | Tensor) -> list[float]:
-    ladder = torch.linspace(0, 1, max(betas, 0), dtype=torch.float64) if isinstance(betas, int) else betas.double()
-    if ladder.dim() != 1 or len(ladder) < 2 or ladder[0] != 0 or ladder[-1] != 1 or bool((ladder.diff() < 0).any()):
-        raise InputError("betas must rise from 0 to 1: give such a tensor, or the number of distributions (2 or more)")
+    if isinstance(betas, int):
+        ladder = torch.linspace(0, 1, max(betas, 0), dtype=torch.float64)
+    else:
+        ladder = torch.as_tensor(betas, dtype=torch.float64)
+    if (
+        ladder.dim() != 1
+        or len(ladder) < 2
+        or ladder[0] != 0
+        or ladder[-1] != 1
+        or not bool((ladder.diff() >= 0).all())
+    ):
+        raise InputError(
+            "betas must rise from 0 to 1: give such a tensor, or a whole number of distributions (2 or more)"
+        )
     return ladder.tolist()
 
 

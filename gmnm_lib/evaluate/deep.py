@@ -4,16 +4,19 @@ In a deep belief network each directed layer is summed in turn, from the top dow
 half of the layers, odd or even, the other half sums in closed form: only 2^(units of a half) terms are left.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gmnm_lib.errors import InputError
-from gmnm_lib.evaluate import enumeration
 from gmnm_lib.evaluate.enumeration import MOST_UNITS, over_states, states
 from gmnm_lib.models.dbm import DBM
 from gmnm_lib.models.dbn import DBN
+from gmnm_lib.models.rbm import RBM
 from gmnm_lib.randomness import flips
 
 CHUNK = 2**22  # numbers held at a time
@@ -26,14 +29,19 @@ def log_partition(dbm: DBM) -> Float[Tensor, ""]:
 
 
 def log_likelihood(dbm: DBM, x: Float[Tensor, "batch pixels"]) -> Float[Tensor, " batch"]:
-    """log p(x), float64, differentiable: the odd layers enumerated, the even hidden ones summed. InputError above 20 units."""
+    """log p(x), float64, differentiable: the odd layers enumerated, the even hidden ones summed.
+
+    InputError above 20 units, and for an x that `DBM.check_data` refuses.
+    """
+    dbm.check_data(x)
     return _log_sum(dbm, 1, x) - log_partition(dbm)
 
 
 def dbn_log_likelihood(dbn: DBN, x: Float[Tensor, "batch pixels"]) -> Float[Tensor, " batch"]:
     """log p(x) of a deep belief network, float64, differentiable: p(h_k) = sum over h_k+1 of p(h_k|h_k+1) p(h_k+1).
 
-    h_1 to h_L-1 are enumerated: InputError where they have more than 20 units, or both sides of the top RBM have.
+    h_1 to h_L-1 are enumerated, some states at a time: InputError where they have more than 20 units, and for an x that
+    `DBN.check_data` refuses.
     """
     dbn.check_data(x)
     units = sum(dbn.sizes[1:-1])
@@ -43,20 +51,29 @@ def dbn_log_likelihood(dbn: DBN, x: Float[Tensor, "batch pixels"]) -> Float[Tens
             "bound log p(x) with DBN.bound and log Z of the top RBM by gmnm_lib.evaluate.ais"
         )
     above = states(dbn.sizes[-2], dtype=x.dtype, device=x.device)
-    log_p = enumeration.log_likelihood(dbn.top, above)
+    log_p = torch.cat(_log_masses(dbn.top)).log_softmax(0)
     for layer, size in zip(reversed(dbn.generative), reversed(dbn.sizes[:-2]), strict=True):
         last = layer is dbn.generative[0]
         below = x if last else states(size, dtype=x.dtype, device=x.device)
         rows = max(1, CHUNK // max(below.shape))
         parts = zip(above.split(rows), log_p.split(rows), strict=True)
-        log_p = torch.logsumexp(torch.stack([_log_mixture(layer(some), below, mass) for some, mass in parts]), 0)
+        mixed = [checkpoint(_log_mixture, layer, some, mass, below, use_reentrant=False) for some, mass in parts]
+        log_p = torch.logsumexp(torch.stack(cast(list[Tensor], mixed)), 0)
         above = below
     return log_p
 
 
-def _log_mixture(logits: Tensor, bits: Tensor, log_mass: Tensor) -> Tensor:
-    """log sum_j exp(log_mass_j) Bernoulli(bits; logits_j), for each row of `bits`."""
-    logits = logits.double()
+def _log_masses(rbm: RBM) -> list[Tensor]:
+    """log sum_h exp(-E(v, h)) of every v, float64."""
+    rows, like = CHUNK // max(rbm.visible, rbm.hidden), rbm.weights
+    return over_states(
+        lambda v: -rbm.free_energy(v).double(), rbm.visible, rows=rows, dtype=like.dtype, device=like.device
+    )
+
+
+def _log_mixture(layer: nn.Module, above: Tensor, log_mass: Tensor, bits: Tensor) -> Tensor:
+    """log sum_j exp(log_mass_j) p(bits|above_j) of the directed `layer`, for each row of `bits`."""
+    logits = layer(above).double()
     log_p = bits.double() @ logits.T - F.softplus(logits).sum(-1)
     return torch.logsumexp(log_p + log_mass, -1)
 
@@ -110,6 +127,14 @@ class DBMPath:
 
     def start(self, n: int) -> Tensor:
         return flips(torch.cat(list(self.dbm.biases[1::2])).sigmoid().repeat(n, 1))
+
+    def check_samples(self, samples: Float[Tensor, "chains odd"]) -> None:
+        odd = sum(self.dbm.sizes[1::2])
+        if samples.shape[-1] != odd or not bool(((samples >= 0) & (samples <= 1)).all()):
+            raise InputError(
+                f"samples has shape {tuple(samples.shape)} and reaches from {samples.min():g} to {samples.max():g}: "
+                f"give bits of the odd layers side by side (chains, {odd})"
+            )
 
     def log_density(self, state: Float[Tensor, "chains odd"], beta: float) -> Float[Tensor, " chains"]:
         return _summed(self.dbm, state, 1, None, beta)

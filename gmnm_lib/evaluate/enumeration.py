@@ -56,7 +56,11 @@ def log_partition(rbm: RBM, *, chunk: int = 2**22) -> Float[Tensor, ""]:
 
 
 def log_likelihood(rbm: RBM, v: Float[Tensor, "batch visible"], *, chunk: int = 2**22) -> Float[Tensor, " batch"]:
-    """log p(v) = -F(v) - log Z of each example, float64, in nats; differentiable. InputError as in `log_partition`."""
+    """log p(v) = -F(v) - log Z of each example, float64, in nats; differentiable.
+
+    InputError as in `log_partition`, and for a v that `RBM.check_data` refuses.
+    """
+    rbm.check_data(v)
     return -rbm.free_energy(v).double() - log_partition(rbm, chunk=chunk)
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gmnm_lib.errors import InputError
+from gmnm_lib.models.rbm import stacked
 from gmnm_lib.networks import begin_at
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import flips
@@ -144,7 +145,9 @@ class DBM(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, steps: int = 1000) -> Float[Tensor, "n pixels"]:
-        """n images' pixel means p(x|h), after `steps` Gibbs steps from `start`."""
+        """n images' pixel means p(x|h), after `steps` Gibbs steps from `start`. InputError for steps below 0."""
+        if steps < 0:
+            raise InputError(f"steps is {steps}: take 0 or more")
         state = self.start(n)
         for _ in range(steps):
             state = self.gibbs_step(state)
@@ -155,8 +158,9 @@ class DBM(nn.Module):
         """The machine of pretrained layers, bottom first, each between single copies of its neighbours.
 
         A hidden layer's fields in the two RBMs are averaged: 2 v'W + c and 2 W h + b become v'W + W h + (b + c) / 2.
+        InputError for fewer than two layers, and for layers of which one does not begin as the last ended.
         """
-        dbm = cls([rbms[0].visible, *(rbm.hidden for rbm in rbms)], particles=particles)
+        dbm = cls(stacked([(rbm.visible, rbm.hidden) for rbm in rbms]), particles=particles)
         for weights, rbm in zip(dbm.weights, rbms, strict=True):
             weights.data.copy_(rbm.weights.detach())
         shared = ((below.hidden_bias + above.visible_bias) / 2 for below, above in pairwise(rbms))
@@ -232,10 +236,13 @@ def pretrain(
     *,
     particles: int = 100,
 ) -> DBM:
-    """A DBM put together from layers that `train(rbm, data)` has trained from the bottom up, hidden bits feeding the next."""
-    if len(sizes) < 3 or x.shape[-1] != sizes[0]:
+    """A DBM put together from layers that `train(rbm, data)` has trained from the bottom up, hidden bits feeding the next.
+
+    InputError for sizes that do not fit x, and for an x that `DBM.check_data` refuses.
+    """
+    if len(sizes) < 3 or min(sizes) < 1 or x.shape[-1] != sizes[0]:
         raise InputError(
-            f"sizes is {tuple(sizes)} for x of width {x.shape[-1]}: begin with it, then two or more layers"
+            f"sizes is {tuple(sizes)} for x of width {x.shape[-1]}: begin with it, then two or more layers of 1 unit or more"
         )
     _check(x, sizes[0], "DBM")
     rbms, data, top = [], x, len(sizes) - 2

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gmnm_lib.errors import InputError
-from gmnm_lib.models.rbm import RBM
+from gmnm_lib.models.rbm import RBM, stacked
 from gmnm_lib.models.sbn import LayeredBernoulli
 from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli
 from gmnm_lib.objectives import Knob, Loss
@@ -54,13 +54,11 @@ class DBN(nn.Module):
 
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` is nothing that this network could have drawn: another width, or values outside [0, 1]."""
-        self._check_width(x)
-        if not bool(((x >= 0) & (x <= 1)).all()):
-            raise InputError(f"x reaches from {x.min():g} to {x.max():g}: binary units take values in [0, 1]; scale x")
+        _check(x, self.sizes[0])
 
     def encode(self, x: Float[Tensor, "*batch pixels"]) -> LayeredBernoulli:
         """q(h_1, ..., h_L-1|x), drawn from the bottom layer up"""
-        self._check_width(x)
+        _check_width(x, self.sizes[0])
         return LayeredBernoulli(self.recognition[0](x), list(self.recognition)[1:], self.sizes[1:-1])
 
     def decode(self, z: Float[Tensor, "*batch hidden"]) -> BernoulliPixels:
@@ -78,8 +76,9 @@ class DBN(nn.Module):
         """E_q[log p(x, z) - log q(z|x)] <= log p(x), by the mean of `samples` draws of z (Hinton 2006, eq. 4.2).
 
         log_partition: log Z of `top`, by `evaluate.enumeration` or `evaluate.ais`. Its gradient is right for the generative
-        parameters alone: the draws pass none on to q.
+        parameters alone: the draws pass none on to q. InputError for fewer than 1 draw, or an x that `check_data` refuses.
         """
+        self.check_data(x)
         if samples < 1:
             raise InputError(f"samples is {samples}: draw 1 or more")
         q = self.encode(x)
@@ -126,7 +125,9 @@ class DBN(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, steps: int = 1000) -> Float[Tensor, "n pixels"]:
-        """n images' pixel means, after `steps` Gibbs steps in the top RBM from `start`."""
+        """n images' pixel means, after `steps` Gibbs steps in the top RBM from `start`. InputError for steps below 0."""
+        if steps < 0:
+            raise InputError(f"steps is {steps}: take 0 or more")
         top = self.start(n)
         for _ in range(steps):
             top = self.gibbs_step(top)
@@ -134,15 +135,13 @@ class DBN(nn.Module):
 
     @classmethod
     def assemble(cls, rbms: Sequence[RBM], *, particles: int = 0) -> Self:
-        """The network of trained RBMs, bottom first: the last is the top, each other is split into p(v|h) and p(h|v)."""
+        """The network of trained RBMs, bottom first: the last is the top, each other is split into p(v|h) and p(h|v).
+
+        InputError for fewer than two, for RBMs of which one does not begin as the last ended, and for real visible units.
+        """
         if any(rbm.units != "bernoulli" for rbm in rbms):
             raise InputError("a layer has Gaussian visible units: assemble a DBN of RBMs with units='bernoulli'")
-        if any(below.hidden != above.visible for below, above in pairwise(rbms)):
-            shapes = [(rbm.visible, rbm.hidden) for rbm in rbms]
-            raise InputError(
-                f"the layers' sizes are {shapes}: each must begin with the size at which the last one ends"
-            )
-        dbn = cls([*(rbm.visible for rbm in rbms), *(rbm.hidden for rbm in rbms[-1:])], particles=particles)
+        dbn = cls(stacked([(rbm.visible, rbm.hidden) for rbm in rbms]), particles=particles)
         dbn.to(rbms[-1].weights)
         for generative, recognition, rbm in zip(dbn.generative, dbn.recognition, rbms, strict=False):
             _copy(cast(nn.Linear, generative), rbm.weights, rbm.visible_bias)
@@ -156,12 +155,6 @@ class DBN(nn.Module):
         """(x, h_1, ..., h_L-2) side by side, and h_L-1"""
         everything = torch.cat([x, z], -1)
         return everything[..., : -self.sizes[-2]], everything[..., -self.sizes[-2] :]
-
-    def _check_width(self, x: Tensor) -> None:
-        if x.shape[-1] != self.sizes[0] or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this DBN takes floats of shape (batch, {self.sizes[0]})"
-            )
 
 
 def upside_down(rbm: RBM, hidden: int | None = None) -> RBM:
@@ -193,11 +186,13 @@ def pretrain(
     An RBM as wide above as the last one was below, or wider, starts as that one upside down. The network's p(x) is then
     the last RBM's, its bound is tight, and training the new RBM on exact likelihood lifts the bound from there (Hinton
     2006, section 4). A narrower RBM starts at random, without that warrant. particles: of the assembled top RBM.
+    InputError for sizes that do not fit x, and for an x that `DBN.check_data` refuses.
     """
-    if len(sizes) < 3 or x.shape[-1] != sizes[0]:
+    if len(sizes) < 3 or min(sizes) < 1 or x.shape[-1] != sizes[0]:
         raise InputError(
-            f"sizes is {tuple(sizes)} for x of width {x.shape[-1]}: begin with it, then two or more layers"
+            f"sizes is {tuple(sizes)} for x of width {x.shape[-1]}: begin with it, then two or more layers of 1 unit or more"
         )
+    _check(x, sizes[0])
     rbms: list[RBM] = []
     data = x
     for below, above in pairwise(sizes):
@@ -208,6 +203,19 @@ def pretrain(
         with torch.no_grad():
             data = flips(rbm.propup(data).mean)
     return DBN.assemble(rbms, particles=particles).to(x)
+
+
+def _check(x: Tensor, width: int) -> None:
+    _check_width(x, width)
+    if not bool(((x >= 0) & (x <= 1)).all()):
+        raise InputError(f"x reaches from {x.min():g} to {x.max():g}: binary units take values in [0, 1]; scale x")
+
+
+def _check_width(x: Tensor, width: int) -> None:
+    if x.shape[-1] != width or not x.is_floating_point():
+        raise InputError(
+            f"x has shape {tuple(x.shape)} and type {x.dtype}: this DBN takes floats of shape (batch, {width})"
+        )
 
 
 def _copy(linear: nn.Linear, weights: Tensor, bias: Tensor) -> None:

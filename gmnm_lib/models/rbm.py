@@ -9,7 +9,8 @@ draws a whole layer.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
@@ -32,6 +33,7 @@ class RBM(nn.Module):
     particles: 0 starts the negative phase at the data (contrastive divergence, Hinton 2002); n keeps n chains of the model's
     own between steps (persistent contrastive divergence, Tieleman 2008).
     base: (visible,) means of the data, at which the visible biases start (Hinton 2012, section 8).
+    InputError for a side without units, a number of particles below 0 or units of another kind.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class RBM(nn.Module):
         base: Float[Tensor, " visible"] | None = None,
     ):
         super().__init__()
+        if min(visible, hidden) < 1:
+            raise InputError(f"visible is {visible} and hidden {hidden}: give each side 1 unit or more")
         if units not in ("bernoulli", "gaussian"):
             raise InputError(f"units is {units!r}: choose 'bernoulli' or 'gaussian' visible units")
         if particles < 0:
@@ -137,7 +141,11 @@ class RBM(nn.Module):
         return self._down(self.hidden_bias.new_zeros(n, self.hidden), 1.0).detach()
 
     def inpainting_step(self, v: Float[Tensor, "batch visible"], known: Tensor) -> Callable[[Tensor], Tensor]:
-        """A Gibbs step for p(unknown | known): `known` (visible,) or (batch, visible), true where v is clamped."""
+        """A Gibbs step for p(unknown | known): `known` (visible,) or (batch, visible), true where v is clamped.
+
+        InputError for a v that `check_data` refuses, or a mask of another shape or type.
+        """
+        self.check_data(v)
         if known.dtype != torch.bool or known.shape not in ((self.visible,), tuple(v.shape)):
             raise InputError(
                 f"known has shape {tuple(known.shape)} and type {known.dtype}: give booleans of shape ({self.visible},) "
@@ -164,6 +172,15 @@ class RBM(nn.Module):
         if self.units == "gaussian":
             return self.propdown(h, beta).sample()
         return flips((beta * _affine(h, self.weights.T, self.visible_bias)).sigmoid_())
+
+
+def stacked(shapes: Sequence[tuple[int, int]]) -> list[int]:
+    """The sizes of a stack of layers, each (visible, hidden), bottom first. InputError where two do not meet in one size."""
+    if any(below != above for (_, below), (above, _) in pairwise(shapes)):
+        raise InputError(
+            f"the layers' sizes are {list(shapes)}: each must begin with the size at which the last one ends"
+        )
+    return [*(visible for visible, _ in shapes), *(hidden for _, hidden in shapes[-1:])]
 
 
 def _affine(x: Tensor, weights: Tensor, bias: Tensor) -> Tensor:

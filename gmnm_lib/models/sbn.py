@@ -138,7 +138,10 @@ class SBN(nn.Module):
 
         baseline: the share of C_psi(x) + c taken off the learning signal. It changes the variance and not the mean.
         normalise: 1 divides the signal by its running deviation where that is above 1, 0 does not. Both knobs are NVIL's.
+        InputError for fewer than 1 draw.
         """
+        if samples < 1:
+            raise InputError(f"samples is {samples}: draw 1 or more")
         q = self.encode(x)
         z = q.sample((samples,))
         log_q = q.layer_log_probs(z)

@@ -137,6 +137,19 @@ def test_a_gaussian_path_begins_at_the_moments_of_the_data_and_ends_at_the_machi
     assert found.mean == approx(log_partition_by_double_sum(rbm).item(), abs=4 * found.standard_error)
 
 
+def test_estimates_are_the_log_of_the_mean_weight_in_either_direction():
+    """Neal 2001, eq. 13: weights that spread over nats, whose mean log lies far below the log of their mean."""
+    rbm, chains = random_rbm(6, 5, scale=2.0), 500
+    path = RBMPath(rbm)
+    torch.manual_seed(0)
+    samples = exact_draws(rbm, chains)
+    for found, sign in ((ais(path, betas=3, chains=chains), 1), (reverse_ais(path, samples, betas=3), -1)):
+        log_w, base = sign * found.log_weights, float(path.log_partition_base())
+        of_mean = float(log_w.logsumexp(0)) - math.log(chains)
+        assert found.mean == approx(base + sign * of_mean, abs=1e-9)
+        assert of_mean > float(log_w.mean()) + 0.5
+
+
 def test_error_bar_is_the_mean_weight_give_or_take_three_standard_errors():
     found = ais(RBMPath(random_rbm()), betas=50, chains=300, seed=0)
     w = found.log_weights.exp()
@@ -164,10 +177,10 @@ def test_progress_counts_every_step():
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-@pytest.mark.parametrize("betas", [1, -3, torch.tensor([0.0, 0.5]), torch.tensor([0.0, 0.7, 0.5, 1.0])], ids=str)
+@pytest.mark.parametrize("betas", [1, -3, 10.5, [0.0, 0.5], [0.0, 0.7, 0.5, 1.0], [0.0, math.nan, 1.0]], ids=str)
 def test_betas_that_do_not_rise_from_zero_to_one_are_named(betas):
     with pytest.raises(InputError, match="betas must rise"):
-        ais(RBMPath(random_rbm()), betas=betas)
+        ais(RBMPath(random_rbm()), betas=torch.tensor(betas) if isinstance(betas, list) else betas)
 
 
 def test_too_few_chains_and_a_base_of_another_shape_are_named():
@@ -175,3 +188,17 @@ def test_too_few_chains_and_a_base_of_another_shape_are_named():
         ais(RBMPath(random_rbm()), chains=1)
     with pytest.raises(InputError, match=r"base has shape \(5,\)"):
         RBMPath(random_rbm(), torch.rand(5))
+
+
+@pytest.mark.parametrize(
+    "options, samples, says",
+    [
+        ({}, torch.zeros(10, 5), r"shape \(10, 5\)"),
+        ({}, torch.full((10, 4), 2.0), "from 2 to 2"),
+        ({"units": "gaussian"}, torch.zeros(10, 5), r"shape \(10, 5\)"),
+    ],
+    ids=["width", "values", "gaussian"],
+)
+def test_samples_that_the_machine_cannot_have_drawn_are_named(options, samples, says):
+    with pytest.raises(InputError, match=says):
+        reverse_ais(RBMPath(random_rbm(**options)), samples)

@@ -7,6 +7,7 @@ from pytest import approx
 from gmnm_lib.errors import InputError
 from gmnm_lib.evaluate.belief_network import log_evidence, log_joint, posterior, posterior_marginals
 from gmnm_lib.evaluate.enumeration import states
+from gmnm_lib.models.mean_field_sbn import MeanFieldSBN
 from gmnm_lib.models.sbn import SBN
 
 SEEN = torch.ones(1, 1).double()
@@ -77,6 +78,12 @@ def test_no_table_of_all_states_beside_all_visible_units_is_built(monkeypatch):
     "ask, says",
     [
         (lambda: log_evidence(SBN((4, 21)), torch.zeros(1, 4)), "21 hidden units"),
+        (lambda: log_joint(SBN((4, 21)), torch.zeros(1, 4)), "21 hidden units"),
+        (lambda: log_evidence(SBN((4, 2)), torch.zeros(1, 5)), r"shape \(1, 5\)"),
+        (lambda: log_evidence(SBN((4, 2)), torch.full((1, 4), 2.0)), "from 2 to 2"),
+        (lambda: posterior(SBN((4, 2)), torch.full((1, 4), -1.0)), "from -1 to -1"),
+        (lambda: log_evidence(MeanFieldSBN(4, 2), torch.full((1, 4), 2.0)), "from 2 to 2"),
+        (lambda: posterior(SBN((4, 20)), torch.zeros(129, 4)), r"129 examples with 2\^20 states.*at most 128 examples"),
         (lambda: posterior_marginals(SBN((4, 2)), torch.zeros(1, 4), {2: 1}), "unit 2"),
         (lambda: posterior_marginals(SBN((4, 2)), torch.zeros(1, 4), {0: 3}), "bits 0 or 1"),
     ],

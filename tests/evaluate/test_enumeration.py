@@ -75,6 +75,20 @@ def test_too_many_units_are_refused_with_a_way_out(rbm, says):
         log_partition(rbm)
 
 
+@pytest.mark.parametrize(
+    "units, v, says",
+    [
+        ("bernoulli", torch.zeros(2, 5), r"shape \(2, 5\)"),
+        ("bernoulli", torch.zeros(2, 4, dtype=torch.long), "int64"),
+        ("bernoulli", torch.full((2, 4), 1.5), "from 1.5 to 1.5"),
+        ("gaussian", torch.zeros(2, 5), r"shape \(2, 5\)"),
+    ],
+)
+def test_examples_that_the_machine_cannot_have_drawn_have_no_likelihood(units, v, says):
+    with pytest.raises(InputError, match=says):
+        log_likelihood(RBM(4, 3, units=units), v)
+
+
 def test_too_many_states_are_refused():
     with pytest.raises(InputError, match="30 units"):
         states(30)

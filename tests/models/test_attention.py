@@ -6,6 +6,7 @@ import pytest
 import torch
 from pytest import approx
 
+from gmnm_lib.errors import InputError
 from gmnm_lib.models.attention import Window, filter_bank, grid, mosaic, read, window, write
 
 SIDE = 5
@@ -116,3 +117,9 @@ def test_a_mosaic_covers_the_image_evenly_and_writes_what_it_is_given(n):
     )
     middle = write(torch.ones(1, n, n).double(), place, 28)[0, 10:18, 10:18]
     assert float(middle.min()) > 0.6 and float(middle.max()) < 1.5
+
+
+@pytest.mark.parametrize("n", [0, 29])
+def test_a_mosaic_that_fits_no_image_is_refused(n):
+    with pytest.raises(InputError, match=f"n is {n}.*from 1 to 28"):
+        mosaic(28, n)

@@ -211,6 +211,8 @@ def test_noise_and_walkback_are_knobs():
         ({"activation": "relu"}, "'relu'"),
         ({"hidden": ()}, "hidden is"),
         ({"hidden": (3, 0)}, "hidden is"),
+        ({"base": torch.zeros(5)}, r"means have shape \(5,\).*6 visible units"),
+        ({"base": torch.zeros(5), "tied": False}, r"means have shape \(5,\).*6 visible units"),
     ],
 )
 def test_unknown_choices_are_named(options, says):
@@ -222,6 +224,8 @@ def test_bad_levels_and_data_are_named():
     model, real = small(), small(corruption="gaussian", reconstruction="gaussian")
     with pytest.raises(InputError, match=r"probability is 1\.5"):
         model.loss(X, noise=1.5)
+    with pytest.raises(InputError, match="walkback is 0"):
+        model.loss(X, walkback=0)
     with pytest.raises(InputError, match="sigma is 0"):
         real.chain_step(0.0)
     with pytest.raises(InputError, match="sigma is -1"):

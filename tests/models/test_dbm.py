@@ -1,5 +1,6 @@
 """The deep Boltzmann machine against enumeration of all its states."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,15 @@ def test_the_bound_rises_with_every_sweep_and_stays_below_the_likelihood() -> No
     assert bool((bounds[-1] <= log_likelihood(dbm, x)).all())
 
 
+def test_mean_field_starts_with_an_upward_pass_doubled_below_the_top() -> None:
+    """What each layer hears from below, twice while the layer above is silent; the top one has none above it."""
+    dbm, x = machine((4, 3, 3, 2)), states(4, dtype=torch.float64)
+    centres, mu = dbm.layers(dbm.centres), [x]
+    for l, times in ((1, 2), (2, 2), (3, 1)):
+        mu.append((dbm.biases[l] + times * (mu[-1] - centres[l - 1]) @ dbm.weights[l - 1]).sigmoid())
+    assert torch.allclose(dbm.mean_field(x, 0), torch.cat(mu, -1))
+
+
 def test_the_bound_is_the_likelihood_where_the_posterior_factorises() -> None:
     dbm = machine()
     dbm.weights[1].data.zero_()
@@ -116,17 +126,23 @@ def numbers_of(half: Tensor) -> Tensor:
     return (half @ (2.0 ** torch.arange(half.shape[1]).double())).long()
 
 
+def kernel_of(dbm: DBM, temperature: float) -> Tensor:
+    """T(s, s') = p(odd'|even) p(even'|odd') of a step from every state to every other, from the conditionals of p^(1/T)."""
+    even, odd = halves(dbm)
+    joint = torch.zeros(int(even.max()) + 1, int(odd.max()) + 1, dtype=torch.float64)
+    joint[even, odd] = tempered(dbm, temperature)
+    up, down = joint / joint.sum(1, keepdim=True), joint / joint.sum(0)
+    return up[even][:, odd] * down[even, odd]
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_gibbs_steps_draw_from_the_kernel_of_the_tempered_distribution(temperature: float) -> None:
-    """Its matrix, from the conditionals of p^(1/T): stationary in all units, in detailed balance in the even layers."""
+    """Its matrix is stationary in all units, and in detailed balance in the even layers."""
     dbm, n = machine((2, 2, 2)), 40_000
-    p, (even, odd) = tempered(dbm, temperature), halves(dbm)
-    joint = torch.zeros(16, 4, dtype=torch.float64)
-    joint[even, odd] = p
-    up, down = joint / joint.sum(1, keepdim=True), joint / joint.sum(0)
-    kernel = up[even][:, odd] * down[even, odd]  # p(odd'|even) p(even'|odd')
+    p, even, kernel = tempered(dbm, temperature), halves(dbm)[0], kernel_of(dbm, temperature)
     assert torch.allclose(p @ kernel, p)
-    flow = joint.sum(1)[:, None] * (up @ down.T)
+    flow = torch.zeros(16, 64, dtype=torch.float64).index_add(0, even, p[:, None] * kernel)
+    flow = torch.zeros(16, 16, dtype=torch.float64).index_add(1, even, flow)
     assert torch.allclose(flow, flow.T)
     torch.manual_seed(1)
     for start in (0, 22, 63):
@@ -141,6 +157,25 @@ def test_temperature_is_that_of_the_particles() -> None:
     dbm.loss(states(2, dtype=torch.float64), k=3, temperature=3.0)
     assert off_by(dbm.particles, tempered(dbm, 3.0)) < 4.5
     assert off_by(dbm.particles, tempered(dbm, 1.0)) > 10
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_k_is_the_number_of_steps_of_the_particles(k: int) -> None:
+    """Where k steps take them from all units off, in a machine that leaves that mode slowly; neither k - 1 nor k + 1 do."""
+    n = 40_000
+    dbm = DBM((2, 2, 2), particles=n).double()
+    for weights in dbm.weights:
+        weights.data.fill_(1.5)
+    for bias, half_of_what_it_hears in zip(dbm.biases, (1.5, 3.0, 1.5), strict=True):
+        bias.data.fill_(-half_of_what_it_hears)
+    dbm.particles.zero_()
+    step = kernel_of(dbm, 1.0)
+    torch.manual_seed(7)
+    dbm.loss(states(2, dtype=torch.float64), k=k)
+    fewer, exact, more = (torch.linalg.matrix_power(step, k + d)[0] for d in (-1, 0, 1))
+    assert off_by(dbm.particles, exact) < 4.5
+    assert k == 1 or off_by(dbm.particles, fewer) > 8
+    assert off_by(dbm.particles, more) > 8
 
 
 def test_samples_are_a_mixture_of_coins_with_the_images_probabilities() -> None:
@@ -258,6 +293,16 @@ def scatter(rbm: ReplicatedRBM) -> ReplicatedRBM:
     return rbm
 
 
+def test_pretraining_feeds_the_next_layer_bits_drawn_from_the_last() -> None:
+    x, n, seen = states(4, dtype=torch.float64)[[3, 5]].repeat(2000, 1), 4000, []
+    torch.manual_seed(5)
+    pretrain(x, (4, 3, 3, 2), lambda rbm, data: seen.append((scatter(rbm), data)), particles=2)
+    for (rbm, data), (_, after) in pairwise(seen):
+        on = rbm.propup(data).detach()
+        assert set(after.unique().tolist()) == {0.0, 1.0}
+        assert bool(((after.mean(0) - on.mean(0)).abs() < 4 * (on * (1 - on)).mean(0).sqrt() / n**0.5).all())
+
+
 def digits() -> Tensor:
     return (load("digits-8x8").train[:500] > 0.5).float()
 
@@ -306,6 +351,15 @@ def test_a_resumed_run_ends_as_the_unbroken_one_to_the_bit(tmp_path: Path) -> No
         (lambda: pretrain(-torch.ones(2, 4), (4, 3, 2), lambda rbm, data: None), "from -1 to -1: scale"),
         (lambda: log_partition(DBM((30, 30, 30))), "too many to enumerate"),
         (lambda: pretrain(torch.rand(2, 5), (4, 3, 2), train), "begin with it"),
+        (lambda: pretrain(torch.rand(2, 4), (4, 3, 0), train), "1 unit or more"),
+        (lambda: log_likelihood(DBM((4, 3, 2)), torch.rand(2, 5)), "shape"),
+        (lambda: log_likelihood(DBM((4, 3, 2)), 2 * torch.ones(2, 4)), "from 2 to 2: scale"),
+        (lambda: DBM.assemble([]), "two or more hidden"),
+        (lambda: DBM.assemble([ReplicatedRBM(4, 3)]), "two or more hidden"),
+        (lambda: DBM.assemble([ReplicatedRBM(4, 3), ReplicatedRBM(2, 3)]), "each must begin"),
+        (lambda: DBM((4, 3, 2)).sample(1, steps=-1), "steps is -1"),
+        (lambda: reverse_ais(DBMPath(DBM((4, 3, 2))), torch.zeros(5, 4)), r"\(chains, 3\)"),
+        (lambda: reverse_ais(DBMPath(DBM((4, 3, 2))), 2 * torch.ones(5, 3)), "from 2 to 2"),
     ],
 )
 def test_bad_input_is_named(fault, words: str) -> None:  # type: ignore[no-untyped-def]

@@ -9,12 +9,13 @@ from torch import nn
 
 from gmnm_lib.data import load
 from gmnm_lib.errors import InputError
+from gmnm_lib.evaluate import deep
 from gmnm_lib.evaluate.deep import dbn_log_likelihood
 from gmnm_lib.evaluate.enumeration import log_likelihood, log_partition, states
 from gmnm_lib.models.dbn import DBN, pretrain, upside_down
 from gmnm_lib.models.rbm import RBM
 from gmnm_lib.trainer import Trainer
-from tests.models.small_rbms import off_by
+from tests.models.small_rbms import joint, off_by, two_modes
 
 X = states(4).double()
 
@@ -36,6 +37,39 @@ def test_log_likelihood_is_the_sum_over_every_layer_written_out(sizes):
     expected = torch.logsumexp(dbn.generate(top).log_prob(lower) + log_top, -1)
     assert dbn_log_likelihood(dbn, X).tolist() == approx(expected.tolist(), abs=1e-9)
     assert dbn_log_likelihood(dbn, X).exp().sum().item() == approx(1, abs=1e-9)
+
+
+def test_portions_of_the_states_give_the_same_likelihood_and_gradients(monkeypatch):
+    dbn, found = random_weights(DBN((4, 3, 2, 3))), []
+    for chunk in (1, 20, 2**22):
+        monkeypatch.setattr(deep, "CHUNK", chunk)
+        log_p = dbn_log_likelihood(dbn, X)
+        parameters = [*dbn.generative.parameters(), *dbn.top.parameters()]
+        found.append((log_p, *torch.autograd.grad(log_p[:3].sum(), parameters)))
+    for portions in found[:2]:
+        torch.testing.assert_close(portions, found[2])
+
+
+def test_no_table_of_all_states_beside_all_units_is_built_or_kept_for_the_gradient(monkeypatch):
+    """2^12 states of h_1 beside 300 units of h_2 are 1.2 million numbers, beside 200 pixels 0.8 million."""
+    dbn, asked, kept = DBN((200, 12, 300)), [], []
+    monkeypatch.setattr(deep, "CHUNK", 2**14)
+
+    def watch(layer: nn.Module, method: str, width: int):
+        honest = getattr(layer, method)
+        monkeypatch.setattr(layer, method, lambda h: (asked.append(len(h) * width), honest(h))[1])
+
+    watch(dbn.generative[0], "forward", 200)
+    watch(dbn.top, "free_energy", 300)
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        dbn_log_likelihood(dbn, torch.zeros(3, 200))
+    assert max(asked) <= 2**14 and sum(asked) == 2**12 * 500
+    assert sum(kept) < 2**18
 
 
 @torch.no_grad()
@@ -152,6 +186,52 @@ def test_the_top_rbm_has_the_gradient_of_its_likelihood_on_the_aggregated_poster
         assert float((estimate - truth).abs().max()) < 4 * (0.5 / n) ** 0.5
 
 
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_k_is_the_number_of_steps_of_the_top_rbms_particles(k):
+    """Where k steps take them from all units off, in a machine that leaves that mode slowly; neither k - 1 nor k + 1 do."""
+    dbn, n = DBN((4, 4, 2)).double(), 40_000
+    dbn.top = two_modes(1.5)
+    dbn.top.register_buffer("particles", torch.zeros(n, 4, dtype=torch.float64))
+    p = joint(dbn.top)
+    kernel = (p / p.sum(1, keepdim=True)) @ (p / p.sum(0)).T  # sum_h p(h|v) p(v'|h)
+    torch.manual_seed(4)
+    dbn.loss(X, k=k)
+    fewer, exact, more = (torch.linalg.matrix_power(kernel, k + d)[0] for d in (-1, 0, 1))
+    assert off_by(dbn.top.particles, exact) < 4.5
+    assert k == 1 or off_by(dbn.top.particles, fewer) > 8
+    assert off_by(dbn.top.particles, more) > 8
+
+
+def test_pretraining_starts_a_layer_wide_enough_as_the_last_one_upside_down():
+    """One that does not learn leaves p(x) the RBM's below; a narrower one starts with the small weights of a first draw."""
+    started: list[RBM] = []
+
+    def train(rbm: RBM, data: torch.Tensor):
+        if not started:
+            random_weights(rbm)
+        started.append(rbm)
+
+    dbn = pretrain(X, (4, 3, 4), train)
+    assert dbn_log_likelihood(dbn, X).tolist() == approx(log_likelihood(started[0], X).tolist(), abs=1e-9)
+    started.clear()
+    pretrain(X, (4, 3, 3), train)
+    assert float(started[1].weights.detach().abs().max()) < 0.1
+
+
+def test_pretraining_feeds_the_next_layer_bits_drawn_from_the_last():
+    x, n, seen = X[[3, 5]].repeat(2000, 1), 4000, []
+
+    def train(rbm: RBM, data: torch.Tensor):
+        seen.append((random_weights(rbm), data))
+
+    torch.manual_seed(5)
+    pretrain(x, (4, 3, 3, 2), train)
+    for (rbm, data), (_, after) in pairwise(seen):
+        on = rbm.propup(data).mean.detach()
+        assert set(after.unique().tolist()) == {0.0, 1.0}
+        assert ((after.mean(0) - on.mean(0)).abs() < 4 * (on * (1 - on)).mean(0).sqrt() / n**0.5).all()
+
+
 def test_pretraining_and_fine_tuning_raise_the_exact_likelihood_of_digits():
     digits = (load("digits-8x8").train > 0.5).float()[:600]
     torch.manual_seed(0)
@@ -186,17 +266,28 @@ def test_an_interrupted_training_resumes_bit_by_bit(tmp_path):
     assert all(torch.equal(value, expected[name]) for name, value in resumed.model.state_dict().items())
 
 
-def test_what_does_not_fit_is_refused_by_name():
-    with pytest.raises(InputError, match="two or more hidden layers"):
-        DBN((4, 3))
-    with pytest.raises(InputError, match=r"\(batch, 4\)"):
-        DBN((4, 3, 2)).encode(torch.zeros(1, 5))
-    with pytest.raises(InputError, match=r"\[0, 1\]"):
-        Trainer(DBN((4, 3, 2)), torch.full((10, 4), 2.0), batch_size=5)
-    with pytest.raises(InputError, match="too many to enumerate"):
-        dbn_log_likelihood(DBN((4, 21, 2)), torch.zeros(1, 4))
-    with pytest.raises(InputError, match="each must begin"):
-        DBN.assemble([RBM(4, 3), RBM(2, 3)])
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (lambda: DBN((4, 3)), "two or more hidden layers"),
+        (lambda: DBN((4, 3, 2)).encode(torch.zeros(1, 5)), r"\(batch, 4\)"),
+        (lambda: Trainer(DBN((4, 3, 2)), torch.full((10, 4), 2.0), batch_size=5), r"\[0, 1\]"),
+        (lambda: DBN((4, 3, 2)).bound(torch.full((1, 4), 2.0), 0.0), "from 2 to 2"),
+        (lambda: DBN((4, 3, 2)).bound(torch.zeros(1, 4), 0.0, samples=0), "samples is 0"),
+        (lambda: DBN((4, 3, 2)).sample(1, steps=-1), "steps is -1"),
+        (lambda: dbn_log_likelihood(DBN((4, 21, 2)), torch.zeros(1, 4)), "too many to enumerate"),
+        (lambda: dbn_log_likelihood(DBN((4, 3, 2)), torch.full((1, 4), -1.0)), "from -1 to -1"),
+        (lambda: DBN.assemble([]), "two or more hidden layers"),
+        (lambda: DBN.assemble([RBM(4, 3), RBM(2, 3)]), "each must begin"),
+        (lambda: pretrain(torch.zeros(2, 5), (4, 3, 2), lambda rbm, data: None), "begin with it"),
+        (lambda: pretrain(torch.zeros(2, 4), (4, 3, 0), lambda rbm, data: None), "1 unit or more"),
+        (lambda: pretrain(torch.full((2, 4), 2.0), (4, 3, 2), lambda rbm, data: None), "from 2 to 2"),
+        (lambda: pretrain(torch.zeros(2, 4).long(), (4, 3, 2), lambda rbm, data: None), "int64"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(fault, words):
+    with pytest.raises(InputError, match=words):
+        fault()
 
 
 def test_a_wider_layer_starts_as_the_rbm_below_upside_down_and_its_bound_is_tight_up_to_the_first_weights():

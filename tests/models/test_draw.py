@@ -1,6 +1,7 @@
 """DRAW against the paper's equations written one by one, a VAE of the same weights, and Monte Carlo."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.distributions import kl_divergence
 from benchmarks.draw import straightforward
 from gmnm_lib.errors import InputError
 from gmnm_lib.evaluate import estimate_elbo, estimate_iwae
+from gmnm_lib.models import attention
 from gmnm_lib.models.draw import DRAW
 from gmnm_lib.models.perceptron import Pairs
 from gmnm_lib.models.vae import VAE
@@ -29,6 +31,34 @@ def small(read: int | None = 2, write: int | None = 3, **options) -> DRAW:
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     return model
+
+
+def glimpses(model: DRAW, x: torch.Tensor, z: torch.Tensor | None = None, y: torch.Tensor | None = None):
+    """Eqs. 3 to 8 by the model's own cells and heads, along z (batch, steps, latent) or q's means.
+
+    Of each step: mean and log variance of q(z_t | .), the free numbers of where it reads and writes, and the canvas.
+    """
+    n, steps = len(x), []
+    h_encoder, c_encoder, h_decoder, c_decoder = (part.expand(n, -1) for part in model.start)
+    if y is not None:
+        of_h, of_c = model.start_of_class.weight[y].chunk(2, 1)
+        h_decoder, c_decoder = h_decoder + of_h, c_decoder + of_c
+    canvas = model.blank.expand(n, -1)
+    for t in range(model.steps):
+        pair, reads, writes = torch.stack((x, x - canvas.sigmoid()), 1), None, None
+        if model.read:
+            reads = model.read_head(h_decoder)
+            pair = attention.read(pair.unflatten(2, (5, 5)), attention.window(reads, 5, model.read), model.read)
+        h_encoder, c_encoder = model.encoder(torch.cat((pair.flatten(1), h_decoder), 1), (h_encoder, c_encoder))
+        mean, log_variance = model.posterior_head(h_encoder).chunk(2, 1)
+        h_decoder, c_decoder = model.decoder(mean if z is None else z[:, t], (h_decoder, c_decoder))
+        patch = model.patch_head(h_decoder)
+        if model.write:
+            writes, patch = model.write_head(h_decoder), patch.unflatten(1, (model.write, model.write))
+            patch = attention.write(patch, attention.window(writes, 5, model.write), 5).flatten(1)
+        canvas = canvas + patch
+        steps.append((mean, log_variance, reads, writes, canvas))
+    return steps
 
 
 def bits(n: int = 7, pixels: int = 25) -> torch.Tensor:
@@ -137,6 +167,21 @@ def test_posterior_gives_a_draw_the_same_density_when_asked_again():
     assert not q.sample((2,)).requires_grad
 
 
+def test_posterior_of_a_class_is_its_own():
+    """sum_t log q(z_t | z_{<t}, x, y) by the cells one by one, for labels that differ within the batch, and turned round."""
+    model, x = small(classes=2), bits(3)
+    z = torch.randn(2, 3, 12, generator=torch.Generator().manual_seed(2)).double()
+    y = torch.tensor([0, 1, 1])
+    found = {}
+    for name, labels in (("given", y), ("turned", 1 - y)):
+        found[name] = model.encode(Pairs(x, labels)).log_prob(z)
+        for draw, log_q in zip(z.unflatten(2, (4, 3)), found[name], strict=True):
+            means, log_variances, *_ = zip(*glimpses(model, x, draw, labels), strict=True)
+            q = diagonal_normal(torch.stack(means, 1), torch.stack(log_variances, 1))
+            torch.testing.assert_close(log_q, q.log_prob(draw).sum(1))
+    assert bool(((found["given"] - found["turned"]).abs() > 1e-3).all())
+
+
 def test_decoding_the_draws_gives_the_canvas_they_wrote():
     model, x = small(), bits()
     path = model._look_and_write(x, None, lambda t, mean, lv: mean)
@@ -161,6 +206,20 @@ def test_trace_shows_each_step(read, write):
     assert trace.canvases.shape == (4, 7, 25) and trace.kl.shape == (4, 7)
     assert (len(trace.reads), len(trace.writes)) == (4 * bool(read), 4 * bool(write))
     torch.testing.assert_close(trace.kl.sum(0).mean(), model.loss(x, noise=0.0).terms["kl"])
+
+
+@pytest.mark.parametrize(("read", "write"), EVERY_ATTENTION)
+def test_trace_shows_where_each_step_reads_and_writes(read, write):
+    """A step reads where h_dec of the step before looks, and writes where its own does (eqs. 4 and 8)."""
+    model, x = small(read, write), bits()
+    trace = model.trace(x, noise=0.0)
+    with torch.no_grad():
+        _, _, reads, writes, canvases = zip(*glimpses(model, x), strict=True)
+    torch.testing.assert_close(trace.canvases, torch.stack(canvases).sigmoid())
+    for shown, numbers, n in ((trace.reads, reads, read), (trace.writes, writes, write)):
+        places = [attention.window(each, 5, n) for each in numbers if each is not None]
+        torch.testing.assert_close(shown, places)
+        assert all(float((a.centre - b.centre).abs().max()) > 1e-3 for a, b in pairwise(places))
 
 
 def test_kl_weight_and_noise_are_knobs():
@@ -206,9 +265,11 @@ def test_training_lowers_the_bound(read, write, factor):
     ("options", "says"),
     [
         ({"steps": 0}, "steps"),
+        ({"steps": 1.5}, r"steps are .*1\.5: give whole numbers"),
         ({"read": 6}, "read is 6.*from 1 to 5"),
         ({"write": 0}, "write is 0"),
         ({"latent": 0}, "latent"),
+        ({"mean": torch.zeros(5, 5)}, r"means have shape \(5, 5\).*25 visible units"),
     ],
 )
 def test_sizes_that_fit_no_image_are_named(options, says):
@@ -231,9 +292,23 @@ def test_images_of_another_size_or_range_are_refused(data, says):
         small().check_data(data)
 
 
-def test_no_steps_at_all_are_refused():
-    with pytest.raises(InputError, match="steps is 0"):
-        small().with_steps(0)
+@pytest.mark.parametrize("x", [bits(3) + 0.1, bits(3) - 0.1])
+def test_pictures_and_posteriors_are_of_pixels_within_range(x):
+    for call in (small().trace, small().encode):
+        with pytest.raises(InputError, match=r"pixels in \[0, 1\]"):
+            call(x)
+
+
+@pytest.mark.parametrize("steps", [0, 0.5])
+def test_no_steps_at_all_and_parts_of_one_are_refused(steps):
+    with pytest.raises(InputError, match=f"steps is {steps}"):
+        small().with_steps(steps)
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 3), (4, 1, 3), (7, 4, 3), (4, 7)])
+def test_noise_of_another_shape_is_refused(shape):
+    with pytest.raises(InputError, match=r"epsilon has shape .* here \(4, 7, 3\)"):
+        small().loss(bits(), epsilon=torch.zeros(shape).double())
 
 
 def test_labels_without_classes_and_classes_without_labels_are_refused():

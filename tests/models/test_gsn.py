@@ -204,6 +204,8 @@ def test_a_mask_of_another_shape_or_type_is_named(known):
     [
         (lambda: GSN((6,)), "one to three hidden"),
         (lambda: GSN((6, 5, 4, 3, 2)), "one to three hidden"),
+        (lambda: GSN((6, 5), base=torch.zeros(5)), r"means have shape \(5,\).*6 visible units"),
+        (lambda: small().loss(X, walkback=0), "walkback is 0"),
         (lambda: small().chain_step(noise=1.2), "from 0 to 1"),
         (lambda: small().chain_step(hidden_noise=-1.0), "hidden_noise is -1"),
         (lambda: small().start(X[:, :3]), r"\(batch, 6\)"),

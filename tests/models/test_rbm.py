@@ -13,7 +13,7 @@ from gmnm_lib.errors import InputError
 from gmnm_lib.evaluate.enumeration import log_likelihood
 from gmnm_lib.models.rbm import RBM
 from gmnm_lib.trainer import Trainer
-from tests.models.small_rbms import bits, exact_draws, joint, off_by, random_rbm, two_modes
+from tests.models.small_rbms import bits, exact_draws, index, joint, off_by, random_rbm, two_modes
 
 REALS = torch.tensor([[0.3, -1.2, 0.8, 2.0], [-0.4, 0.1, 0.0, 1.5]]).double()
 DATA = (torch.rand(60, 6, generator=torch.Generator().manual_seed(0)) < 0.4).float()
@@ -118,6 +118,22 @@ def test_gibbs_step_keeps_real_units_at_their_moments():
     ):
         found = after**power
         assert ((found.mean(0) - exact).abs() <= 4 * found.std(0) / math.sqrt(n)).all()
+
+
+def imbalance(before: Tensor, after: Tensor, states: int) -> float:
+    """How far the moves from state a to b are from as many as those back: the worst pair, in standard errors."""
+    moves = torch.bincount(before * states + after, minlength=states**2).reshape(states, states)
+    return float(((moves - moves.T).abs() / (moves + moves.T).clamp_min(1).sqrt()).max())
+
+
+def test_from_hidden_units_to_hidden_units_by_way_of_real_ones_is_in_detailed_balance():
+    rbm, n = random_rbm(units="gaussian", scale=0.7), 200_000
+    share = (-rbm.hidden_free_energy(bits(3))).softmax(0).detach()
+    torch.manual_seed(9)
+    before = torch.multinomial(share, n, replacement=True)
+    with torch.no_grad():
+        after = rbm.propup(rbm.propdown(bits(3)[before]).sample()).sample()
+    assert imbalance(before, index(after), 8) < 4.5
 
 
 def test_inpainting_leaves_the_unknown_given_the_known_as_they_are():
@@ -253,10 +269,18 @@ def test_real_units_take_any_number():
     Trainer(RBM(6, 4, units="gaussian"), DATA * 7 - 3, batch_size=10, device="cpu")
 
 
-@pytest.mark.parametrize("options, says", [({"particles": -1}, "particles is -1"), ({"units": "poisson"}, "choose")])
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"particles": -1}, "particles is -1"),
+        ({"units": "poisson"}, "choose"),
+        ({"visible": 0}, "visible is 0"),
+        ({"hidden": -1}, "hidden -1"),
+    ],
+)
 def test_unknown_choices_are_named(options, says):
     with pytest.raises(InputError, match=says):
-        RBM(4, 3, **options)
+        RBM(**{"visible": 4, "hidden": 3} | options)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +289,12 @@ def test_unknown_choices_are_named(options, says):
 def test_a_mask_of_another_shape_or_type_is_named(known):
     with pytest.raises(InputError, match="known has shape"):
         random_rbm().inpainting_step(bits(4), known)
+
+
+@pytest.mark.parametrize("picture, says", [(torch.zeros(2, 5), "shape"), (torch.full((2, 4), 2.0), "from 2 to 2")])
+def test_a_picture_that_the_machine_cannot_have_drawn_is_not_completed(picture, says):
+    with pytest.raises(InputError, match=says):
+        RBM(4, 3).inpainting_step(picture, torch.ones(4, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("units, particles", list(itertools.product(["bernoulli", "gaussian"], [0, 10])))

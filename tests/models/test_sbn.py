@@ -138,6 +138,26 @@ def test_nvil_gradient_averages_to_the_gradient_of_the_enumerated_bound(sizes, b
     assert_mean(drawn_gradients(model, names, 1500, baseline=baseline, normalise=0.0, samples=2), exact)
 
 
+@pytest.mark.parametrize("sizes", [TWO, (4, 2, 2, 1)])
+def test_each_layer_learns_from_what_lies_between_the_layer_below_and_the_top(sizes):
+    """Mnih & Gregor 2014, section 2.3: log p(h_k-1, ..., h_L) - log q(h_k, ..., h_L|h_k-1), draw for draw."""
+    model = small(sizes, "nvil").eval()
+    torch.manual_seed(10)
+    z = model.encode(BITS).sample((5,))
+    torch.manual_seed(10)
+    found = model.loss(BITS, samples=5, baseline=0.0, normalise=0.0)
+    log_p, log_q = (
+        [model.decode(z).log_prob(BITS), *model.prior().layer_log_probs(z)],
+        model.encode(BITS).layer_log_probs(z),
+    )
+    for k, linear in enumerate(model.up):
+        signal = (sum(log_p[k:]) - sum(log_q[k:])).detach()  # log_p[0] is that of x, log_q[0] that of h_1
+        parameters = list(linear.parameters())
+        ours = torch.autograd.grad(found.total, parameters, retain_graph=True)
+        expected = torch.autograd.grad(-(signal * log_q[k]).mean(), parameters, retain_graph=True)
+        torch.testing.assert_close(ours, expected)
+
+
 def test_normalised_signal_is_the_same_gradient_in_smaller_steps():
     model = small(TWO, "nvil")
     model.signal_variance.fill_(4.0)
@@ -252,6 +272,7 @@ def test_interrupted_run_resumes_bit_by_bit(learning, tmp_path):
         (lambda: SBN((4, 0)), "sizes"),
         (lambda: SBN(ONE, learning="backprop"), "choose"),
         (lambda: SBN(ONE).encode(torch.zeros(2, 5)), "shape"),
+        (lambda: SBN(ONE).double().loss(BITS, samples=0), "samples is 0"),
         (lambda: SBN(ONE).encode(torch.zeros(2, 4, dtype=torch.long)), "int64"),
         (lambda: Trainer(SBN(ONE), torch.full((8, 4), 2.0), batch_size=4, device="cpu"), r"\[0, 1\]"),
     ],

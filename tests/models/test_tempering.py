@@ -6,7 +6,8 @@ import torch
 from gmnm_lib.chains import Chain
 from gmnm_lib.errors import InputError
 from gmnm_lib.models.tempering import ParallelTempering, TemperedTransition
-from tests.models.small_rbms import bits, exact_draws, joint, off_by, random_rbm, two_modes
+from tests.models.small_rbms import bits, exact_draws, index, joint, off_by, random_rbm, two_modes
+from tests.models.test_rbm import imbalance
 
 BETAS = [1.0, 0.6, 0.3]
 LONG = torch.linspace(1, 0.05, 12).tolist()
@@ -43,6 +44,15 @@ def test_tempered_transitions_keep_the_distribution():
     for _ in range(3):
         v = step(v)
     assert off_by(v, joint(rbm).sum(1)) < 4 and 0.05 < step.accept_rate < 0.99
+
+
+def test_tempered_transitions_are_in_detailed_balance():
+    """p(a) T(a, b) = p(b) T(b, a) (Neal 1996, section 2)."""
+    rbm, n = random_rbm(3, 3, scale=1.5), 400_000
+    torch.manual_seed(6)
+    before = exact_draws(rbm, n)
+    after = TemperedTransition(rbm, BETAS)(before)
+    assert imbalance(index(before), index(after), 8) < 4.5
 
 
 def test_tempered_transitions_of_real_units_keep_the_shares_of_hidden_states():
