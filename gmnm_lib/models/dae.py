@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.corruption import Kind, check_sigma, corruption
 from gmnm_lib.errors import InputError
 from gmnm_lib.networks import begin_at, bernoulli, diagonal_normal, floored, mlp
@@ -54,11 +55,8 @@ class Denoiser(nn.Module):
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` has another width, or values outside [0, 1] for cross-entropy."""
         self._check_width(x)
-        if self.reconstruction == "bernoulli" and not bool(((x >= 0) & (x <= 1)).all()):
-            raise InputError(
-                f"x reaches from {x.min():g} to {x.max():g}: cross-entropy takes values in [0, 1]; scale x, or use "
-                "reconstruction='gaussian'"
-            )
+        if self.reconstruction == "bernoulli":
+            check_fractions(x, "cross-entropy takes values", "use reconstruction='gaussian'")
 
     def loss(
         self,
@@ -114,10 +112,7 @@ class Denoiser(nn.Module):
         return diagonal_normal(outputs, floored(self.log_variance, -12.0).expand_as(outputs))
 
     def _check_width(self, x: Tensor) -> None:
-        if x.shape[-1] != self.pixels or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this denoiser takes floats of shape (batch, {self.pixels})"
-            )
+        check_floats(x, self.pixels, "denoiser", like=next(self.parameters()))
 
 
 class DAE(Denoiser):

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.errors import InputError
 from gmnm_lib.models.rbm import stacked
 from gmnm_lib.networks import begin_at
@@ -47,7 +48,8 @@ class DBM(nn.Module):
 
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` is nothing that this machine could have drawn."""
-        _check(x, self.sizes[0], "DBM")
+        check_floats(x, self.sizes[0], "DBM", like=self.weights[0])
+        check_fractions(x, "binary units take values")
 
     def energy(self, state: Float[Tensor, "*batch units"]) -> Float[Tensor, "*batch"]:
         """E(x, h). It is linear in every unit, so that means in place of bits give E_q[E] of a factorised q."""
@@ -197,7 +199,8 @@ class ReplicatedRBM(nn.Module):
 
     def check_data(self, v: Tensor) -> None:
         """InputError where `v` is nothing that this machine could have drawn."""
-        _check(v, self.visible, "RBM")
+        check_floats(v, self.visible, "RBM", like=self.weights, name="v")
+        check_fractions(v, "binary units take values", name="v")
 
     def propup(self, v: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
         """Means of p(h|v, ..., v), all visible copies equal."""
@@ -244,7 +247,8 @@ def pretrain(
         raise InputError(
             f"sizes is {tuple(sizes)} for x of width {x.shape[-1]}: begin with it, then two or more layers of 1 unit or more"
         )
-    _check(x, sizes[0], "DBM")
+    check_floats(x, sizes[0], "DBM")
+    check_fractions(x, "binary units take values")
     rbms, data, top = [], x, len(sizes) - 2
     for depth, (below, above) in enumerate(pairwise(sizes)):
         copies = {"visible_copies": 1 if depth == top else 2, "hidden_copies": 1 if depth == 0 else 2}
@@ -254,12 +258,3 @@ def pretrain(
         with torch.no_grad():
             data = flips(rbm.propup(data))
     return DBM.assemble(rbms, particles=particles).to(x)
-
-
-def _check(x: Tensor, width: int, machine: str) -> None:
-    if x.shape[-1] != width or not x.is_floating_point():
-        raise InputError(
-            f"x has shape {tuple(x.shape)} and type {x.dtype}: this {machine} takes floats of shape (batch, {width})"
-        )
-    if not bool(((x >= 0) & (x <= 1)).all()):
-        raise InputError(f"x reaches from {x.min():g} to {x.max():g}: scale it to [0, 1]")

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.errors import InputError
 from gmnm_lib.models.rbm import RBM, stacked
 from gmnm_lib.models.sbn import LayeredBernoulli
@@ -54,11 +55,12 @@ class DBN(nn.Module):
 
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` is nothing that this network could have drawn: another width, or values outside [0, 1]."""
-        _check(x, self.sizes[0])
+        check_floats(x, self.sizes[0], "DBN", like=self.top.weights)
+        check_fractions(x, "binary units take values")
 
     def encode(self, x: Float[Tensor, "*batch pixels"]) -> LayeredBernoulli:
         """q(h_1, ..., h_L-1|x), drawn from the bottom layer up"""
-        _check_width(x, self.sizes[0])
+        check_floats(x, self.sizes[0], "DBN", like=self.top.weights)
         return LayeredBernoulli(self.recognition[0](x), list(self.recognition)[1:], self.sizes[1:-1])
 
     def decode(self, z: Float[Tensor, "*batch hidden"]) -> BernoulliPixels:
@@ -192,7 +194,8 @@ def pretrain(
         raise InputError(
             f"sizes is {tuple(sizes)} for x of width {x.shape[-1]}: begin with it, then two or more layers of 1 unit or more"
         )
-    _check(x, sizes[0])
+    check_floats(x, sizes[0], "DBN")
+    check_fractions(x, "binary units take values")
     rbms: list[RBM] = []
     data = x
     for below, above in pairwise(sizes):
@@ -203,19 +206,6 @@ def pretrain(
         with torch.no_grad():
             data = flips(rbm.propup(data).mean)
     return DBN.assemble(rbms, particles=particles).to(x)
-
-
-def _check(x: Tensor, width: int) -> None:
-    _check_width(x, width)
-    if not bool(((x >= 0) & (x <= 1)).all()):
-        raise InputError(f"x reaches from {x.min():g} to {x.max():g}: binary units take values in [0, 1]; scale x")
-
-
-def _check_width(x: Tensor, width: int) -> None:
-    if x.shape[-1] != width or not x.is_floating_point():
-        raise InputError(
-            f"x has shape {tuple(x.shape)} and type {x.dtype}: this DBN takes floats of shape (batch, {width})"
-        )
 
 
 def _copy(linear: nn.Linear, weights: Tensor, bias: Tensor) -> None:

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints, kl_divergence, register_kl
 
+from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.errors import InputError
-from gmnm_lib.models.vae import VAE
 from gmnm_lib.networks import BernoulliPixels, StandardNormal, bernoulli, mlp, standard_normal
 from gmnm_lib.objectives import Knob, Loss
 
@@ -118,8 +118,10 @@ class DLGM(nn.Module):
         self.zero: Tensor
         self.register_buffer("zero", torch.zeros(sum(latent)))
 
-    check_data = VAE.check_data
-    likelihood = "bernoulli"
+    def check_data(self, x: Tensor) -> None:
+        """InputError where `x` is nothing that this model could have drawn: another width, or values outside [0, 1]."""
+        check_floats(x, self.pixels, "DLGM", like=self.zero)
+        check_fractions(x, "a Bernoulli decoder takes pixels")
 
     def prior(self) -> StandardNormal:
         """p(xi), all layers"""
@@ -127,10 +129,7 @@ class DLGM(nn.Module):
 
     def encode(self, x: Float[Tensor, "*batch pixels"]) -> RankOneNormal:
         """q(xi|x)"""
-        if x.shape[-1] != self.pixels or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this DLGM takes floats of shape (batch, {self.pixels})"
-            )
+        check_floats(x, self.pixels, "DLGM", like=self.zero)
         mean, log_precision, *u = self.heads(self.recognition(x)).split(sum(self.latent), -1)
         return RankOneNormal(mean, log_precision, u[0] if u else torch.zeros_like(mean), self.latent)
 

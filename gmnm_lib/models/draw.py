@@ -25,6 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
+from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.errors import InputError
 from gmnm_lib.models import attention
 from gmnm_lib.models.attention import Window, window
@@ -124,10 +125,7 @@ class DRAW(nn.Module):
     def check_data(self, data: Tensor | Pairs) -> None:
         """InputError for images of another size or outside [0, 1], and for labels that are missing or name no class."""
         x, y = self._parts(data)
-        if not bool(((x >= 0) & (x <= 1)).all()):
-            raise InputError(
-                f"x reaches from {float(x.min()):g} to {float(x.max()):g}: DRAW takes pixels in [0, 1]; scale x"
-            )
+        check_fractions(x, "DRAW takes pixels")
         if y is not None and not bool(((y >= 0) & (y < self.classes)).all()):
             raise InputError(
                 f"y reaches from {int(y.min())} to {int(y.max())}: number the classes from 0 to {self.classes - 1}"
@@ -290,11 +288,9 @@ class DRAW(nn.Module):
 
     def _parts(self, data: Tensor | Pairs) -> tuple[Tensor, Tensor | None]:
         x, y = (data, None) if isinstance(data, Tensor) else (data.x, data.y)
-        if x.shape[1:] != (self.pixels,) or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this DRAW takes floats of shape (batch, {self.pixels}), "
-                f"images of {self.side} x {self.side}"
-            )
+        check_floats(x, self.pixels, f"DRAW of {self.side} x {self.side} images", like=self.blank)
+        if x.dim() != 2:
+            raise InputError(f"x has shape {tuple(x.shape)}: give images (batch, {self.pixels})")
         return x, y
 
 

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.corruption import SaltAndPepper
 from gmnm_lib.errors import InputError
 from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli
@@ -54,12 +55,8 @@ class GSN(nn.Module):
 
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` has another width, or values outside [0, 1]."""
-        if x.shape[-1] != self.sizes[0] or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this GSN takes floats of shape (batch, {self.sizes[0]})"
-            )
-        if not bool(((x >= 0) & (x <= 1)).all()):
-            raise InputError(f"x reaches from {x.min():g} to {x.max():g}: binary units take values in [0, 1]; scale x")
+        check_floats(x, self.sizes[0], "GSN", like=self.weights[0])
+        check_fractions(x, "binary units take values")
 
     def decode(self, hidden: Float[Tensor, "*batch hidden"]) -> BernoulliPixels:
         """P(x|h), which is P(x|h_1). Of a chain's state it is the distribution that `visible` was drawn from."""

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
+from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.errors import InputError
 from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli
 from gmnm_lib.objectives import Knob, Loss
@@ -53,9 +54,8 @@ class MeanFieldSBN(nn.Module):
 
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` is nothing that this network could have drawn: another width, or values outside [0, 1]."""
-        self._check_width(x)
-        if not bool(((x >= 0) & (x <= 1)).all()):
-            raise InputError(f"x reaches from {x.min():g} to {x.max():g}: binary units take values in [0, 1]; scale x")
+        check_floats(x, self.visible, "SBN", like=self.top_bias)
+        check_fractions(x, "binary units take values")
 
     def prior(self) -> BernoulliPixels:
         """p(h)"""
@@ -67,7 +67,7 @@ class MeanFieldSBN(nn.Module):
 
     def encode(self, x: Float[Tensor, "batch visible"]) -> BernoulliPixels:
         """q(h|x), the mean field after `sweeps` sweeps"""
-        self._check_width(x)
+        check_floats(x, self.visible, "SBN", like=self.top_bias)
         return _coins(self.mean_field(x, self.sweeps).mu)
 
     def start(self, x: Float[Tensor, "batch visible"]) -> MeanField:
@@ -152,12 +152,6 @@ class MeanFieldSBN(nn.Module):
         on = grown / (1 - mu[:, None] + grown)
         weight = self.down.weight
         return self.down.bias + (on * weight).sum(-1), (on * (1 - on) * weight.square()).sum(-1)
-
-    def _check_width(self, x: Tensor) -> None:
-        if x.shape[-1] != self.visible or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this SBN takes floats of shape (batch, {self.visible})"
-            )
 
 
 def _coins(mu: Tensor) -> BernoulliPixels:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
+from gmnm_lib.checks import check_floats
 from gmnm_lib.errors import InputError
 from gmnm_lib.networks import bernoulli, diagonal_normal, floored
 from gmnm_lib.objectives import Knob, Loss
@@ -46,10 +47,7 @@ class Perceptron(nn.Module):
         self, x: Float[Tensor, "batch inputs"], noise: float | Tensor = 0.0, dropout: float | Tensor = 0.0
     ) -> Float[Tensor, "batch parameters"]:
         """noise: the deviation of what is added to x. dropout: the share of hidden units silenced, the rest scaled up."""
-        if x.shape[-1] != self.inputs or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this network takes floats of shape (batch, {self.inputs})"
-            )
+        check_floats(x, self.inputs, "network", like=self.first.weight)
         hidden = self.first(x + noise * torch.randn_like(x)).tanh()
         kept = 1 - torch.as_tensor(dropout, dtype=x.dtype, device=x.device)
         return self.last(hidden * flips(kept.expand_as(hidden)) / kept)

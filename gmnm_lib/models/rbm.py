@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.errors import InputError
 from gmnm_lib.networks import begin_at, bernoulli, diagonal_normal
 from gmnm_lib.objectives import Knob, Loss
@@ -64,14 +65,9 @@ class RBM(nn.Module):
 
     def check_data(self, v: Tensor) -> None:
         """InputError where `v` is nothing that this machine could have drawn: another width, or greys outside [0, 1]."""
-        if v.shape[-1] != self.visible or not v.is_floating_point():
-            raise InputError(
-                f"v has shape {tuple(v.shape)} and type {v.dtype}: this RBM takes floats of shape (batch, {self.visible})"
-            )
-        if self.units == "bernoulli" and not bool(((v >= 0) & (v <= 1)).all()):
-            raise InputError(
-                f"v reaches from {v.min():g} to {v.max():g}: binary units take values in [0, 1]; scale v, or use units='gaussian'"
-            )
+        check_floats(v, self.visible, "RBM", like=self.weights, name="v")
+        if self.units == "bernoulli":
+            check_fractions(v, "binary units take values", "use units='gaussian'", name="v")
 
     def energy(self, v: Float[Tensor, "*batch visible"], h: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch"]:
         """E(v, h)"""

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence, register_kl
 
+from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.errors import InputError
 from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli, mlp
 from gmnm_lib.objectives import Knob, Loss
@@ -109,9 +110,8 @@ class SBN(nn.Module):
 
     def check_data(self, x: Tensor) -> None:
         """InputError where `x` is nothing that this network could have drawn: another width, or values outside [0, 1]."""
-        self._check_width(x)
-        if not bool(((x >= 0) & (x <= 1)).all()):
-            raise InputError(f"x reaches from {x.min():g} to {x.max():g}: binary units take values in [0, 1]; scale x")
+        check_floats(x, self.sizes[0], "SBN", like=self.top_bias)
+        check_fractions(x, "binary units take values")
 
     def prior(self) -> LayeredBernoulli:
         """p(z), drawn from the top layer down"""
@@ -123,7 +123,7 @@ class SBN(nn.Module):
 
     def encode(self, x: Float[Tensor, "*batch visible"]) -> LayeredBernoulli:
         """q(z|x), drawn from the bottom layer up"""
-        self._check_width(x)
+        check_floats(x, self.sizes[0], "SBN", like=self.top_bias)
         return LayeredBernoulli(self.up[0](x), list(self.up)[1:], self.sizes[1:])
 
     def loss(
@@ -210,9 +210,3 @@ class SBN(nn.Module):
     def _remember(self, signals: Float[Tensor, "layers draws"]) -> None:
         self.signal_mean.lerp_(signals.mean(1), 0.2)  # alpha 0.8, as in the paper
         self.signal_variance.lerp_(signals.var(1, correction=0), 0.2)
-
-    def _check_width(self, x: Tensor) -> None:
-        if x.shape[-1] != self.sizes[0] or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this SBN takes floats of shape (batch, {self.sizes[0]})"
-            )

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
+from gmnm_lib.checks import check_floats
 from gmnm_lib.corruption import Kind, Masking
 from gmnm_lib.errors import InputError
 from gmnm_lib.models.dae import DAE, Activation, Reconstruction
@@ -48,7 +49,7 @@ class StackedDAE(nn.Module):
         """InputError where x has another width, or y is no whole number of a class."""
         if not isinstance(data, Pairs):
             raise InputError(f"data is {type(data).__name__}: a classifier learns from Pairs(x, y)")
-        self._check_width(data.x)
+        check_floats(data.x, self.sizes[0], "network", like=self.top.weight)
         if data.y.dtype != torch.long or not bool(((data.y >= 0) & (data.y < self.classes)).all()):
             raise InputError(
                 f"y has type {data.y.dtype} and reaches from {data.y.min()} to {data.y.max()}: give whole class numbers "
@@ -57,7 +58,7 @@ class StackedDAE(nn.Module):
 
     def encode(self, x: Float[Tensor, "*batch pixels"]) -> Float[Tensor, "*batch code"]:
         """h_L"""
-        self._check_width(x)
+        check_floats(x, self.sizes[0], "network", like=self.top.weight)
         for linear in self.encoder:
             field = linear(x)
             x = field.sigmoid() if self.activation == "sigmoid" else field.tanh()
@@ -98,12 +99,6 @@ class StackedDAE(nn.Module):
         for linear, dae in zip(model.encoder, layers, strict=True):
             linear.load_state_dict(dae.encoder[0].state_dict())
         return model
-
-    def _check_width(self, x: Tensor) -> None:
-        if x.shape[-1] != self.sizes[0] or not x.is_floating_point():
-            raise InputError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}: this network takes floats of shape (batch, {self.sizes[0]})"
-            )
 
 
 def pretrain(

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent, kl_divergence
 
+from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.errors import InputError
 from gmnm_lib.networks import bernoulli, diagonal_normal, floored, mlp, standard_normal
 from gmnm_lib.objectives import Knob, Loss
@@ -53,17 +54,9 @@ class VAE(nn.Module):
 
     def check_data(self, x: Tensor) -> None:
         """InputError where the Bernoulli decoder is to learn values outside [0, 1], whose "likelihood" has no bound."""
-        self._check("x", x, self.pixels)
-        if self.likelihood == "bernoulli" and not bool(((x >= 0) & (x <= 1)).all()):
-            raise InputError(
-                f"x reaches from {float(x.min()):g} to {float(x.max()):g}: a Bernoulli decoder takes pixels in [0, 1]; "
-                "scale x, or use decoder='gaussian'"
-            )
-
-    def _check(self, name: str, given: Tensor, width: int) -> None:
-        if not isinstance(given, Tensor) or given.shape[-1:] != (width,) or given.dtype != self.zero.dtype:
-            said = f"shape {tuple(given.shape)} and type {given.dtype}" if isinstance(given, Tensor) else repr(given)
-            raise InputError(f"{name} has {said}: this VAE takes {self.zero.dtype} of shape (batch, {width})")
+        check_floats(x, self.pixels, "VAE", like=self.zero)
+        if self.likelihood == "bernoulli":
+            check_fractions(x, "a Bernoulli decoder takes pixels", "use decoder='gaussian'")
 
     def prior(self) -> Independent:
         """p(z)"""
@@ -71,12 +64,12 @@ class VAE(nn.Module):
 
     def encode(self, x: Float[Tensor, "*batch pixels"]) -> Independent:
         """q(z|x)"""
-        self._check("x", x, self.pixels)
+        check_floats(x, self.pixels, "VAE", like=self.zero)
         return diagonal_normal(*self.encoder(x).chunk(2, dim=-1))  # mean, log variance
 
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Independent:
         """p(x|z)"""
-        self._check("z", z, self.latent)
+        check_floats(z, self.latent, "VAE", like=self.zero, name="z")
         if self.likelihood == "bernoulli":
             return bernoulli(logits=self.decoder(z))
         mean, log_variance = self.decoder(z).chunk(2, dim=-1)

@@ -194,7 +194,7 @@ def test_too_few_chains_and_a_base_of_another_shape_are_named():
     "options, samples, says",
     [
         ({}, torch.zeros(10, 5), r"shape \(10, 5\)"),
-        ({}, torch.full((10, 4), 2.0), "from 2 to 2"),
+        ({}, torch.full((10, 4), 2.0).double(), "from 2 to 2"),
         ({"units": "gaussian"}, torch.zeros(10, 5), r"shape \(10, 5\)"),
     ],
     ids=["width", "values", "gaussian"],

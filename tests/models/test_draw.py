@@ -283,8 +283,10 @@ def test_sizes_that_fit_no_image_are_named(options, says):
         (torch.rand(3, 24), r"shape \(3, 24\).*5 x 5"),
         (torch.zeros(3, 25, dtype=torch.long), "int64"),
         (torch.rand(3, 5, 5), "shape"),
-        (2 * torch.ones(3, 25), r"from 2 to 2.*\[0, 1\]"),
-        (-torch.ones(3, 25), "from -1"),
+        (2 * torch.ones(3, 25).double(), r"from 2 to 2.*\[0, 1\]"),
+        (-torch.ones(3, 25).double(), "from -1"),
+        (torch.rand(3, 25), r"float32: this DRAW .* takes torch\.float64"),
+        (torch.rand(2, 3, 25).double(), r"shape \(2, 3, 25\): give images"),
     ],
 )
 def test_images_of_another_size_or_range_are_refused(data, says):

@@ -121,7 +121,7 @@ def test_a_mixture_finds_both_branches_where_a_gaussian_takes_their_mean():
 def test_what_is_no_input_is_refused_by_name():
     with pytest.raises(InputError, match=r"shape \(6, 2\).*\(batch, 3\)"):
         small(GaussianNetwork, 1).predict(X[:, :2])
-    with pytest.raises(InputError, match="floats"):
+    with pytest.raises(InputError, match=r"int64: this network takes torch\.float"):
         small(GaussianNetwork, 1).predict(torch.ones(2, 3, dtype=torch.long))
     with pytest.raises(InputError, match="components is 0"):
         MixtureDensityNetwork(3, 5, 1, components=0)
