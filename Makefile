@@ -27,7 +27,7 @@ lab: .venv ## open the lectures in JupyterLab
 	$(python) -m gmnm_lib.cli lab
 
 test: .venv-test ## run all tests
-	OMP_NUM_THREADS=1 $(python) -m pytest --numprocesses 2 --dist loadscope $(ARGS)
+	OMP_NUM_THREADS=1 $(python) -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 handouts: .venv ## write every lecture as one HTML file that needs no network, into handouts/
 	$(python) -m gmnm_lib.cli handout --jobs 2

@@ -42,24 +42,34 @@ def test_tasks_take_their_titles_from_the_headings_above(solution):
     assert found == [("double", "Task 1. Double", 1), ("triple", "Task 2. Triple", 2), ("halve", "Task 3. Halve", 3)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", [path.name for path in release.solutions(course_root())])
-def test_nbgraders_own_generate_assignment_leaves_the_same_cells(tmp_path, path):
-    """The real nbgrader on our real solutions, unchanged: same text, locks, points and signatures."""
-    source = course_root() / "solutions" / path
-    (tmp_path / "source" / "ps1").mkdir(parents=True)
-    (tmp_path / "source" / "ps1" / path).write_bytes(source.read_bytes())
-    (tmp_path / "nbgrader_config.py").write_text('c = get_config()\nc.CourseDirectory.course_id = "gmnm"\n')
+SOLUTIONS = release.solutions(course_root())
+
+
+@pytest.fixture(scope="module")
+def released_by_nbgrader(tmp_path_factory):
+    """What the real nbgrader makes of our real solutions, unchanged: a folder of notebooks."""
+    course = tmp_path_factory.mktemp("course")
+    (course / "source" / "ps1").mkdir(parents=True)
+    for path in SOLUTIONS:
+        (course / "source" / "ps1" / path.name).write_bytes(path.read_bytes())
+    (course / "nbgrader_config.py").write_text('c = get_config()\nc.CourseDirectory.course_id = "gmnm"\n')
     command = [sys.executable, "-m", "nbgrader", "generate_assignment", "ps1", "--create"]
     beside = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     }  # nbgrader calls alembic by name
     done = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | beside, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=course, env=os.environ | beside, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    theirs = nbformat.read(tmp_path / "release" / "ps1" / path, as_version=4)
-    ours = release.exercise_from(read(source), source.stem)
+    return course / "release" / "ps1"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_nbgraders_own_generate_assignment_leaves_the_same_cells(released_by_nbgrader, path):
+    """Same text, locks, points and signatures."""
+    theirs = nbformat.read(released_by_nbgrader / path.name, as_version=4)
+    ours = release.exercise_from(read(path), path.stem)
     keys = ("cell_type", "id", "metadata", "source")
     assert [[cell[key] for key in keys] for cell in ours.cells] == [
         [cell[key] for key in keys] for cell in theirs.cells
