@@ -1,6 +1,8 @@
 """What benchmarks write is complete, and says what was measured."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -77,3 +79,10 @@ def test_a_committed_result_has_every_field(path):
     if result["kind"] == "speed":
         assert set(result) >= SPEED
         assert result["command"].startswith("python -m benchmarks.")
+
+
+def test_what_benchmarks_share_with_the_tests_is_found_though_a_dependency_has_a_package_called_tests():
+    """`python -m benchmarks.slider_latency` does not ask pytest where `tests` is."""
+    import_it = [sys.executable, "-c", "import benchmarks.slider_latency, tests; print(tests.__path__[0])"]
+    done = subprocess.run(import_it, cwd=RESULTS.parents[1], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.strip(), done.stderr) == (str(RESULTS.parents[1] / "tests"), "")

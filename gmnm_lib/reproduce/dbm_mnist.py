@@ -68,7 +68,7 @@ REPRODUCTION = Reproduction(
         "cpu": {
             "pretraining_epochs": 3,
             "pretraining_lr": 0.05,
-            "epochs": 24,
+            "epochs": 40,
             "lr": 0.1,
             "k": 2,
             "mean_field_steps": 3,
