@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name, (model, goal) in cases().items():
         ours, peer = steps(model, x, epsilon)
         taken = paired(
-            {"ours": ours, "peer": peer, "products": products(model)},
+            {"ours": ours, "peer": peer, "least": products(model)},
             options.rounds,
             measure=lambda work: 1e3 * seconds(work, 5),
         )

@@ -29,7 +29,7 @@ def speed(
     goal: str,
     unit: str,
     command: str,
-    products: Sequence[float] = (),
+    least: Sequence[float] = (),
     packages: Sequence[str] = (),
     dry: bool = False,
     **more: object,
@@ -39,8 +39,8 @@ def speed(
     dry: give the line and record nothing.
 
     ours, peer and ratio are medians; ratio is that of peer over ours, pair by pair.
-    products: seconds of the matrix products alone, on the fastest path here, which no program can do without: `limit` is
-    the ratio that a program would have that did nothing else.
+    least: seconds of what no program can do without, its matrix products on the fastest path here and, where it draws
+    states, the random numbers: `limit` is the ratio that a program would have that did nothing else.
     """
     ratio = _median_ratio(peer, ours)
     numbers = {
@@ -49,12 +49,12 @@ def speed(
         "peer_name": peer_name,
         "ratio": significant(ratio),
     }
-    if products:
-        numbers["limit"] = significant(_median_ratio(peer, products))
+    if least:
+        numbers["limit"] = significant(_median_ratio(peer, least))
     if not dry:
         told = {"goal": goal, "runs": len(ours), "unit": unit, "command": command}
         record(name, packages=packages, kind="speed", **numbers, **told, **more)
-    limit = f", limit {numbers['limit']:g}" if products else ""
+    limit = f", limit {numbers['limit']:g}" if least else ""
     times = f"ours {numbers['ours']:g} {unit}, {peer_name} {numbers['peer']:g} {unit}"
     return f"{name}: {times}, ratio {ratio:.2f}{limit} (goal: {goal})"
 

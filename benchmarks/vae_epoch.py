@@ -138,7 +138,7 @@ def on_cpu(rounds: int, names: list[str], dry: bool) -> list[str]:
             peer_name=SAID[name],
             goal=GOALS[name],
             unit="s",
-            products=taken.get("roofline", ()) if name != "roofline" else (),
+            least=taken.get("roofline", ()) if name != "roofline" else (),
             command="python -m benchmarks.vae_epoch",
             dry=dry,
             packages={"pyro": ["pyro-ppl"], "pythae": ["pythae"]}.get(name, []),

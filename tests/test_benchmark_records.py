@@ -38,9 +38,9 @@ def test_a_speed_is_recorded_with_the_median_ratio_of_its_pairs(results):
     assert [path.name for path in results.iterdir()] == ["sum.json"]
 
 
-def test_where_products_were_timed_the_limit_is_the_peers_time_over_theirs(results):
+def test_where_the_least_work_was_timed_the_limit_is_the_peers_time_over_its(results):
     told = {"peer_name": "numpy", "goal": "-", "unit": "s", "command": "-"}
-    line = record.speed("sum", ours=[1.0, 2.0, 10.0], peer=[3.0, 8.0, 20.0], products=[1.0, 2.0, 4.0], **told)
+    line = record.speed("sum", ours=[1.0, 2.0, 10.0], peer=[3.0, 8.0, 20.0], least=[1.0, 2.0, 4.0], **told)
     assert json.loads((results / "sum.json").read_text())["limit"] == 4.0
     assert "ratio 3.00, limit 4 " in line
 
