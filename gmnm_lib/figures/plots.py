@@ -18,10 +18,12 @@ def curves(history: Sequence[Report], terms: Iterable[str] | None = None, *, fig
     """The total and each term against the step, in nats an example: one small panel a curve, as their scales differ.
 
     The number in each is that of the last report; the curve shows means of several where there are many.
-    terms: those of the last report unless given. `figure`: an earlier answer with the same terms, redrawn in place (3 x faster).
+    terms: those of the last report unless given, none before the first. `figure`: an earlier answer with the same terms,
+    redrawn in place (3 x faster).
     """
-    last = history[-1] if history else None
-    names = ["total", *(terms if terms is not None else (last.terms if last else ("reconstruction", "kl")))]
+    if terms is None:
+        terms = history[-1].terms if history else ()
+    names = ["total", *terms]
     if figure is None or [axes.get_gid() for axes in figure.axes] != names:
         figure = _empty_curves(names)
     for axes, name in zip(figure.axes, names, strict=True):

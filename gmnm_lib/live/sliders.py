@@ -10,6 +10,7 @@ import numpy as np
 from gmnm_lib.errors import InputError
 from gmnm_lib.objectives import Knob
 
+LABEL_STYLE = {"description_width": "7em"}  # "hidden noise" in full, and one slider below the other
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -107,7 +108,7 @@ class Slider:
             "tooltip": f"{label}: from {self.low:g} to {self.high:g}",
             "continuous_update": True,
             "step": self.stride,
-            "style": {"description_width": "5.5em"},
+            "style": LABEL_STYLE,
             "layout": {"width": "99%"},
         }
         if self.log:

@@ -16,7 +16,7 @@ from gmnm_lib.live import appearance, cells
 from gmnm_lib.live.explore import close_all, open_explorers, picture_widget
 from gmnm_lib.live.pictures import picture_of
 from gmnm_lib.live.sliders import Slider
-from gmnm_lib.live.still import bundle, is_interactive, spread
+from gmnm_lib.live.still import bundle, is_interactive, shown_width, spread
 from gmnm_lib.live.worker import THREADS, worker
 from gmnm_lib.trainer import Report, Trainer
 
@@ -231,6 +231,7 @@ class _LivePanel(TrainingPanel):
     def _draw_curves(self) -> None:
         self.figure = curves(self.trainer.history, figure=self.figure)
         self.curves.value = to_png(self.figure)
+        self.curves.width, self.curves.tooltip = str(shown_width(self.figure)), self.figure.alt
         for explorer in list(open_explorers):  # their pictures may be of this model
             explorer.redraw()
 

@@ -16,7 +16,7 @@ import ipywidgets
 from gmnm_lib.errors import InputError
 from gmnm_lib.live import appearance, cells
 from gmnm_lib.live.explore import Explorer, close_all
-from gmnm_lib.live.sliders import readable
+from gmnm_lib.live.sliders import LABEL_STYLE, readable
 from gmnm_lib.live.still import is_interactive
 
 Answer = Callable[[list[str]], str]  # of all turns so far, the reader's the last
@@ -131,10 +131,8 @@ class Conversation:
 
 
 def _box(label: str, text: str) -> ipywidgets.Text:
-    style, layout = {"description_width": "5.5em"}, {"width": "99%"}
-    return ipywidgets.Text(
-        value=text, description=label, tooltip=label, continuous_update=False, style=style, layout=layout
-    )
+    settings = {"continuous_update": False, "style": LABEL_STYLE, "layout": {"width": "99%"}}
+    return ipywidgets.Text(value=text, description=label, tooltip=label, **settings)
 
 
 def _plain(text: str) -> str:

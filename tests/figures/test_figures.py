@@ -115,9 +115,12 @@ def test_curves_redrawn_in_place_equal_curves_drawn_anew():
     assert figures.to_png(reused) == figures.to_png(figures.curves(history(30)))
 
 
-def test_curves_of_an_empty_history_clear_what_was_there():
+def test_curves_of_an_empty_history_clear_what_was_there_and_claim_no_terms():
     reused = figures.curves(history(10))
-    assert figures.to_png(figures.curves([], figure=reused)) == figures.to_png(figures.curves([]))
+    empty = figures.curves([], figure=reused)
+    assert figures.to_png(empty) == figures.to_png(figures.curves([]))
+    assert [axes.get_gid() for axes in empty.axes] == ["total"]
+    assert len(figures.curves([], ["kl"]).axes) == 2
 
 
 def test_curves_of_other_terms_take_a_new_figure():

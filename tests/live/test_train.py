@@ -49,8 +49,12 @@ def test_start_trains_in_the_background_and_pause_stops(panel, trainer, eventual
 
 def test_curves_and_status_follow_the_training(panel, trainer, eventually):
     before = bytes(panel.curves.value)
+    assert panel.curves.tooltip == "training curves: total"
+    alone = int(panel.curves.width)
     panel.start()
     assert eventually(lambda: bytes(panel.curves.value) != before and "steps/s" in panel.status.value)
+    assert panel.curves.tooltip == "training curves: total, reconstruction, kl"
+    assert int(panel.curves.width) == pytest.approx(3 * alone, abs=3)
     panel.pause()
     assert eventually(lambda: f"step {trainer.step} " in panel.status.value)
     assert f"{trainer.history[-1].total:.1f}" in panel.status.value
