@@ -107,7 +107,7 @@ def sklearn_sampling(data: Tensor) -> Work:
 def least(up: int, down: int, gradients: int, times: int) -> Work:
     """The matrix products, `times` over, v W `up` times, h W' `down` times and v'h of so many gradients, and random numbers.
 
-    One for each unit of each h that is drawn and of the v that is drawn from it. No program with such chains does less.
+    One for each unit of each h that is drawn and of the v that is drawn from it, as the library draws them.
     """
     v, w, h = torch.randn(BATCH, VISIBLE), torch.randn(VISIBLE, HIDDEN), torch.randn(BATCH, HIDDEN)
     of_w = torch.zeros(VISIBLE, HIDDEN)
