@@ -3,7 +3,7 @@
     python -m benchmarks.denoising [--rounds 9] [--steps 40]
 
 The GSN's peer updates layers in the order of its authors' program (odd ones, then even ones) with the draws that torch offers.
-Both do the same four products a step and draw as many random numbers, most of either's time.
+Both do the same four products a step, most of either's time.
 Langevin's peer takes the score by autograd from torch's own mixture, and a new tensor for each operation.
 """
 

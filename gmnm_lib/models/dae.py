@@ -20,7 +20,7 @@ from torch.distributions import Independent
 
 from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.corruption import Kind, check_sigma, corruption
-from gmnm_lib.errors import InputError
+from gmnm_lib.errors import InputError, whole
 from gmnm_lib.networks import begin_at, bernoulli, diagonal_normal, floored, mlp
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import flips
@@ -72,8 +72,7 @@ class Denoiser(nn.Module):
         one-step corruption goes (Bengio 2013, algorithm 1, of a fixed length as in its authors' experiments).
         InputError for a walk without a step.
         """
-        if walkback < 1:
-            raise InputError(f"walkback is {walkback}: a walk takes 1 or more steps")
+        whole("walkback", walkback)
         at, total = x, x.new_zeros(())
         for step in range(walkback):
             p = self.conditional(self.corrupt(at, noise))

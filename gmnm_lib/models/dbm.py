@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gmnm_lib.checks import check_floats, check_fractions
-from gmnm_lib.errors import InputError
+from gmnm_lib.errors import InputError, whole
 from gmnm_lib.models.rbm import stacked
 from gmnm_lib.networks import begin_at
 from gmnm_lib.objectives import Knob, Loss
@@ -148,8 +148,7 @@ class DBM(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, steps: int = 1000) -> Float[Tensor, "n pixels"]:
         """n images' pixel means p(x|h), after `steps` Gibbs steps from `start`. InputError for steps below 0."""
-        if steps < 0:
-            raise InputError(f"steps is {steps}: take 0 or more")
+        whole("steps", steps, least=0)
         state = self.start(n)
         for _ in range(steps):
             state = self.gibbs_step(state)

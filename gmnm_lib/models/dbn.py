@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gmnm_lib.checks import check_floats, check_fractions
-from gmnm_lib.errors import InputError
+from gmnm_lib.errors import InputError, whole
 from gmnm_lib.models.rbm import RBM, stacked
 from gmnm_lib.models.sbn import LayeredBernoulli
 from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli
@@ -81,8 +81,7 @@ class DBN(nn.Module):
         parameters alone: the draws pass none on to q. InputError for fewer than 1 draw, or an x that `check_data` refuses.
         """
         self.check_data(x)
-        if samples < 1:
-            raise InputError(f"samples is {samples}: draw 1 or more")
+        whole("samples", samples)
         q = self.encode(x)
         z = q.sample((samples,))
         lower, top = self._split(x.expand(samples, *x.shape), z)
@@ -128,8 +127,7 @@ class DBN(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, steps: int = 1000) -> Float[Tensor, "n pixels"]:
         """n images' pixel means, after `steps` Gibbs steps in the top RBM from `start`. InputError for steps below 0."""
-        if steps < 0:
-            raise InputError(f"steps is {steps}: take 0 or more")
+        whole("steps", steps, least=0)
         top = self.start(n)
         for _ in range(steps):
             top = self.gibbs_step(top)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from gmnm_lib.checks import check_floats, check_fractions
-from gmnm_lib.errors import InputError
+from gmnm_lib.errors import InputError, whole
 from gmnm_lib.models import attention
 from gmnm_lib.models.attention import Window, window
 from gmnm_lib.models.perceptron import Pairs
@@ -86,10 +86,8 @@ class DRAW(nn.Module):
         mean: Tensor | None = None,
     ):
         super().__init__()
-        if not all(isinstance(n, int) and n >= 1 for n in (side, hidden, latent, steps)):
-            raise InputError(
-                f"side, hidden, latent, steps are {side}, {hidden}, {latent}, {steps}: give whole numbers of 1 or more"
-            )
+        for name, size in {"side": side, "hidden": hidden, "latent": latent, "steps": steps}.items():
+            whole(name, size)
         for name, n in (("read", read), ("write", write)):
             if n is not None and not 1 <= n <= side:
                 raise InputError(
@@ -116,8 +114,7 @@ class DRAW(nn.Module):
 
     def with_steps(self, steps: int) -> "DRAW":
         """The same model, with the same parameters, run for another number of steps. InputError for fewer than 1."""
-        if not isinstance(steps, int) or steps < 1:
-            raise InputError(f"steps is {steps}: give a whole number of 1 or more")
+        whole("steps", steps)
         other = copy.copy(self)
         other.steps = steps
         return other

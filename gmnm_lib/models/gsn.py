@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gmnm_lib.checks import check_floats, check_fractions
 from gmnm_lib.corruption import SaltAndPepper
-from gmnm_lib.errors import InputError
+from gmnm_lib.errors import InputError, whole
 from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import flips
@@ -79,8 +79,7 @@ class GSN(nn.Module):
         Gradients flow through all hidden states of the walk, and not through the drawn pixels between them.
         InputError for a walk without a step.
         """
-        if walkback < 1:
-            raise InputError(f"walkback is {walkback}: a walk takes 1 or more steps")
+        whole("walkback", walkback)
         corrupt = SaltAndPepper(noise).corrupt
         visible, layers, costs = x, self._silence(x), []
         for step in range(walkback):
@@ -140,8 +139,7 @@ class GSN(nn.Module):
         self, x: Float[Tensor, "chains pixels"], steps: int, noise: float = 0.4, hidden_noise: float = 2.0
     ) -> Float[Tensor, "chains pixels"]:
         """Pixel means after `steps` steps of a chain from x. InputError for steps below 1."""
-        if steps < 1:
-            raise InputError(f"steps is {steps}: a chain's sample takes one or more")
+        whole("steps", steps)
         state, step = self.start(x), self.chain_step(noise, hidden_noise)
         for _ in range(steps):
             state = step(state)

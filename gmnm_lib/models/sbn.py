@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence, register_kl
 
 from gmnm_lib.checks import check_floats, check_fractions
-from gmnm_lib.errors import InputError
+from gmnm_lib.errors import InputError, whole
 from gmnm_lib.networks import BernoulliPixels, begin_at, bernoulli, mlp
 from gmnm_lib.objectives import Knob, Loss
 from gmnm_lib.randomness import flips
@@ -140,8 +140,7 @@ class SBN(nn.Module):
         normalise: 1 divides the signal by its running deviation where that is above 1, 0 does not. Both knobs are NVIL's.
         InputError for fewer than 1 draw.
         """
-        if samples < 1:
-            raise InputError(f"samples is {samples}: draw 1 or more")
+        whole("samples", samples)
         q = self.encode(x)
         z = q.sample((samples,))
         log_q = q.layer_log_probs(z)
